@@ -2,15 +2,18 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::sync_channel;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
+use rustix::process::Signal;
 use serde::Deserialize;
 use tempfile::NamedTempFile;
+use timeline::MonoNs;
 
 use crate::cli::{BackendArgs, Runtime};
 use crate::files::cannot;
@@ -25,6 +28,8 @@ pub const STORES: [&str; 3] = [DATABASE_VARIABLE, CACHE_VARIABLE, BROKER_VARIABL
 const START_PATIENCE: Duration = Duration::from_secs(120);
 /// Its twin fills somebody else's database, and its runtime compiles as it goes: seconds, and more where cores are scarce.
 const TWIN_START_PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether somebody gave up waiting for it.
+const LOOK: Duration = Duration::from_millis(50);
 /// A backend that was asked to end is given this long before it is killed.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -146,9 +151,15 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Starts `dyno backend` on free loopback ports; its messages go to `log`.
-    pub fn start(workers: usize, runtime: Runtime, log: &Path) -> anyhow::Result<Self> {
-        Self::start_with(workers, runtime, &[], log)
+    /// Starts `dyno backend` on free loopback ports; its messages go to `log`. It is waited for until `given_up`, where `start` gives a
+    /// [`UserError::Interrupted`].
+    pub fn start(
+        workers: usize,
+        runtime: Runtime,
+        log: &Path,
+        given_up: impl Fn() -> bool,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(workers, runtime, &[], log, given_up)
     }
 
     /// The same, with further options of `dyno backend`.
@@ -157,6 +168,7 @@ impl Backend {
         runtime: Runtime,
         options: &[&str],
         log: &Path,
+        given_up: impl Fn() -> bool,
     ) -> anyhow::Result<Self> {
         if runtime != Runtime::Rust {
             // Here and not in the child, which must be ready soon: the first time this installs packages.
@@ -178,7 +190,7 @@ impl Backend {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("stdout was asked for");
         let patience = if runtime == Runtime::Rust { START_PATIENCE } else { TWIN_START_PATIENCE };
-        match first_line(stdout, patience) {
+        match first_line(stdout, patience, &given_up) {
             Some(line) => {
                 let ready = serde_json::from_str::<ReadyLine>(&line)
                     .with_context(|| format!("the backend said {line:?} instead of where it listens"))?
@@ -186,8 +198,24 @@ impl Backend {
                 Ok(Self { child, stdin, ready, token })
             }
             None => {
-                let _ = child.kill();
-                let ended = child.wait().ok().and_then(|status| status.code());
+                drop(stdin);
+                let stopped = given_up();
+                if stopped {
+                    end(&mut child);
+                } else {
+                    let _ = child.kill();
+                }
+                let status = child.wait().ok();
+                // Ctrl-C in a terminal is for both of us, and it may be the first to hear it: then it ends in order, or by the signal.
+                let asked = |s: ExitStatus| {
+                    s.success() || [Signal::INT, Signal::TERM].iter().any(|n| s.signal() == Some(n.as_raw()))
+                };
+                if stopped || status.is_some_and(asked) {
+                    return Err(UserError::interrupted(
+                        "ended while the bundled backend was starting: nothing was run",
+                    ));
+                }
+                let ended = status.and_then(|status| status.code());
                 let said = std::fs::read_to_string(log).unwrap_or_default();
                 let why = format!("the bundled backend did not start; it said: {}", said.trim());
                 // What it was given, by option or by environment, or what a runtime lacks, is for whoever started us to mend.
@@ -201,32 +229,38 @@ impl Backend {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
 
-    fn ended_within(&mut self, patience: Duration) -> bool {
-        let step = Duration::from_millis(20);
-        (0..patience.as_millis() / step.as_millis()).any(|_| {
-            let ended = matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
-            if !ended {
-                std::thread::sleep(step);
-            }
-            ended
-        })
+/// Waits for a child that was asked to end, and kills it where it takes too long.
+fn end(child: &mut Child) {
+    let step = Duration::from_millis(20);
+    let ended = (0..END_PATIENCE.as_millis() / step.as_millis()).any(|_| {
+        let ended = matches!(child.try_wait(), Ok(Some(_)) | Err(_));
+        if !ended {
+            std::thread::sleep(step);
+        }
+        ended
+    });
+    if !ended {
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        if !self.ended_within(END_PATIENCE) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        end(&mut self.child);
     }
 }
 
-/// The first line of a child's output, if it comes in time. The rest is read and forgotten, so that
+/// The first line of a child's output, if it comes in time and before somebody has `given_up`. The rest is read and forgotten, so that
 /// the child can never block on a full pipe.
-fn first_line(output: impl std::io::Read + Send + 'static, patience: Duration) -> Option<String> {
+fn first_line(
+    output: impl std::io::Read + Send + 'static,
+    patience: Duration,
+    given_up: impl Fn() -> bool,
+) -> Option<String> {
     let (send, receive) = sync_channel(1);
     std::thread::spawn(move || {
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
@@ -236,5 +270,15 @@ fn first_line(output: impl std::io::Read + Send + 'static, patience: Duration) -
         drop(send);
         lines.for_each(drop);
     });
-    receive.recv_timeout(patience).ok()
+    let begin = MonoNs::now();
+    loop {
+        match receive.recv_timeout(LOOK) {
+            Ok(line) => return Some(line),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if given_up() || MonoNs::now().since(begin) >= patience => {
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
 }

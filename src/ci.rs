@@ -86,6 +86,7 @@ impl Ci {
         match error.downcast() {
             Ok(UserError::Wrong(text)) => UserError::wrong(self.text(&text)),
             Ok(UserError::Unreachable(text)) => UserError::unreachable(self.text(&text)),
+            Ok(UserError::Interrupted(text)) => UserError::interrupted(self.text(&text)),
             Err(error) => error,
         }
     }

@@ -193,7 +193,7 @@ pub struct RunArgs {
     /// With --url: the method [default: GET, or POST with a body].
     #[arg(long, value_name = "METHOD", requires = "url", conflicts_with = "scenario")]
     pub method: Option<String>,
-    /// With --url: the body; ${uuid()}, ${int(1, 9)} and other functions work in it.
+    /// With --url: the body, or @FILE, whose text it is; ${uuid()}, ${int(1, 9)} and other functions work in it.
     #[arg(long, value_name = "TEXT", requires = "url", conflicts_with = "scenario")]
     pub body: Option<String>,
     /// With --url: a header, such as 'Authorization: Bearer abc'. Can be repeated.
@@ -401,8 +401,8 @@ pub struct WatchArgs {
 /// `dyno replay`
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
-    /// A run's folder or its recording.
-    pub run: PathBuf,
+    /// A run's folder or its recording [default: the newest in dyno-runs].
+    pub run: Option<PathBuf>,
     /// Begin here, such as 30s.
     #[arg(long, value_name = "TIME", default_value = "0s")]
     pub at: String,

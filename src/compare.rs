@@ -254,7 +254,8 @@ fn show(name: &str, baselines: &Path) -> anyhow::Result<Outcome> {
         );
     }
     let bands: Vec<String> = compare::bands(&samples).iter().map(ToString::to_string).collect();
-    let _ = writeln!(out, "runs of it differ by themselves by (standard deviation): {}", bands.join(", "));
+    let bands = if bands.is_empty() { "not known: too few samples".to_owned() } else { bands.join(", ") };
+    let _ = writeln!(out, "runs of it differ by themselves by (standard deviation): {bands}");
     print(&out)
 }
 

@@ -9,9 +9,10 @@ use timeline::recording::{Damage, Loaded, Reader, RecordingError};
 
 use crate::cli::{ExplainArgs, ReportArgs};
 use crate::files::cannot;
+use crate::follow::find;
 use crate::outcome::{Outcome, UserError};
 use crate::run::finish;
-use crate::show::{print, say};
+use crate::show::{columns, print, say};
 
 /// A recording and what the detectors say of it.
 pub struct Replayed {
@@ -56,15 +57,17 @@ pub fn write_reports(
     Ok((summary, written.map_err(UserError::wrong)?))
 }
 
-/// `dyno report RUN`
+/// `dyno report [RUN]`
 pub fn report(args: &ReportArgs) -> anyhow::Result<Outcome> {
-    let folder = args.out.clone().unwrap_or_else(|| folder_of(&args.run));
-    let (summary, written) = write_reports(&args.run, &folder, &args.formats(), args.redact)?;
+    let run = find::or_newest(args.run.as_deref())?;
+    let folder = args.out.clone().unwrap_or_else(|| folder_of(&run));
+    let (summary, written) = write_reports(&run, &folder, &args.formats(), args.redact)?;
     no_profile(&args.formats(), &written)?;
     if args.json {
         return print(&(serde_json::to_string_pretty(&summary)? + "\n"));
     }
-    print(&reports::text::summary(&summary, &written))
+    let said = reports::text::summary_within(&summary, &written, columns()) + &reports::text::more(&run);
+    print(&said)
 }
 
 /// A run without a profile has no pprof: said aloud, and wrong if nothing else was asked for.
@@ -85,10 +88,13 @@ fn folder_of(run: &Path) -> PathBuf {
     if run.is_dir() { run.to_owned() } else { run.parent().unwrap_or(Path::new(".")).to_owned() }
 }
 
-/// `dyno explain RUN`
+/// `dyno explain [RUN]`
 pub fn explain(args: &ExplainArgs) -> anyhow::Result<Outcome> {
-    let Some(run) = &args.run else { return print(reports::explain::SCHEMA) };
-    let Replayed { loaded, findings, diagnosis } = replay(run)?;
+    if args.schema {
+        return print(reports::explain::SCHEMA);
+    }
+    let run = find::or_newest(args.run.as_deref())?;
+    let Replayed { loaded, findings, diagnosis } = replay(&run)?;
     let summary = reports::Summary::new(&loaded.meta, &loaded.timeline, &findings, loaded.end.as_ref());
     let looked = diagnosis.states().into_iter();
     let looked = looked.map(|(kind, status, text)| reports::explain::Looked { kind, status, text });

@@ -52,13 +52,15 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// An error that the user can mend; everything else is an internal fault (exit code 1).
+/// An error that the user can mend, or wished for; everything else is an internal fault (exit code 1).
 #[derive(Debug)]
 pub enum UserError {
     /// Usage, scenario or environment: exit code 2.
     Wrong(String),
     /// The target does not answer: exit code 6.
     Unreachable(String),
+    /// A person ended it before there was a run: exit code 130.
+    Interrupted(String),
 }
 
 impl UserError {
@@ -71,12 +73,17 @@ impl UserError {
     pub fn unreachable(text: impl fmt::Display) -> anyhow::Error {
         anyhow::Error::new(Self::Unreachable(text.to_string()))
     }
+
+    /// An end that a person wished for before there was a run, as `anyhow` carries it.
+    pub fn interrupted(text: impl fmt::Display) -> anyhow::Error {
+        anyhow::Error::new(Self::Interrupted(text.to_string()))
+    }
 }
 
 impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wrong(text) | Self::Unreachable(text) => f.write_str(text),
+            Self::Wrong(text) | Self::Unreachable(text) | Self::Interrupted(text) => f.write_str(text),
         }
     }
 }
@@ -89,6 +96,7 @@ pub fn error_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<UserError>() {
         Some(UserError::Wrong(_)) => 2,
         Some(UserError::Unreachable(_)) => 6,
+        Some(UserError::Interrupted(_)) => Outcome::Interrupted.code(),
         None => 1,
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use reports::redact::Redactor;
 use timeline::facts::RunMeta;
 use timeline::recording::{FILE_NAME, Item, Reader, RecordingError, Writer};
+use timeline::text::plural;
 
 use crate::cli::RedactArgs;
 use crate::ended::{user_error, warn, write_reports};
@@ -23,10 +24,10 @@ pub fn redact(args: &RedactArgs) -> anyhow::Result<Outcome> {
     copy(&reader, redactor, &meta, &folder.join(FILE_NAME))?;
     let (summary, written) = write_reports(&folder, &folder, &reports::Format::USUAL, false)?;
     print(&format!(
-        "{}: the recording under pseudonyms, and {} reports made from it; {} finding(s), verdict {}\n",
+        "{}: the recording under pseudonyms, and {} reports made from it; {}, verdict {}\n",
         folder.display(),
         written.len(),
-        summary.findings.len(),
+        plural(summary.findings.len(), "finding"),
         summary.verdict.name()
     ))
 }

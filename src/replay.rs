@@ -8,6 +8,7 @@ use timeline::{MonoNs, RunTime};
 
 use crate::cli::ReplayArgs;
 use crate::ended::{user_error, warn};
+use crate::follow::find;
 use crate::outcome::{Outcome, UserError};
 use crate::run::prepare::check_terminal;
 use crate::run::{diagnose, stop};
@@ -46,7 +47,7 @@ impl Pace {
 pub fn play(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     check_terminal(&args.look)?;
     let at = scenarios::duration_ns(&args.at).map_err(UserError::wrong)?;
-    let mut player = Player::open(&args.run, diagnose).map_err(user_error)?;
+    let mut player = Player::open(&find::or_newest(args.run.as_deref())?, diagnose).map_err(user_error)?;
     warn(player.damage());
     let mut pace = Pace { at: RunTime(at).min(player.length()), speed: args.speed, held: false };
     let stops = stop::listen()?;

@@ -140,6 +140,13 @@ fn options(look: &Look, capabilities: Capabilities) -> TuiOptions {
     TuiOptions { theme, ascii: look.ascii, mouse: look.mouse, capabilities }
 }
 
+/// Says that a while may pass before anything is seen, where anything is to be seen.
+pub fn announce_backend(look: &Look) {
+    if look.ui != Ui::None {
+        announce(look, "starting the bundled backend...");
+    }
+}
+
 /// Says something before the screen begins, unless every line is to be JSON.
 pub fn announce(look: &Look, text: &str) {
     if look.ui != Ui::Json {

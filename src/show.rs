@@ -59,7 +59,11 @@ pub fn plan(args: &PlanArgs) -> anyhow::Result<Outcome> {
     if args.json {
         return print(&(serde_json::to_string_pretty(&plan.without_secrets())? + "\n"));
     }
-    print(&scenarios::describe(&plan))
+    let mut page = scenarios::describe(&plan);
+    for line in loadgen::sizing::rows_short(&plan) {
+        page += &format!("warning: {line}\n");
+    }
+    print(&page)
 }
 
 fn overrides(beside: &Beside) -> scenarios::Overrides {
@@ -90,6 +94,12 @@ fn written(result: io::Result<()>) -> anyhow::Result<Outcome> {
         }
         _ => Ok(Outcome::Pass),
     }
+}
+
+/// Columns of the terminal that standard output is; none if it is another thing.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// A line on standard error. Nobody may be left to read it, where `eprintln!` would panic.

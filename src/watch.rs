@@ -16,7 +16,7 @@ use crate::follow::{self, find};
 use crate::outcome::{Outcome, UserError};
 use crate::run::prepare::{check_terminal, host_facts, mappings};
 use crate::run::{diagnose, finish, stop};
-use crate::screen::Screen;
+use crate::screen::{Screen, announce_backend};
 use crate::show::say;
 use crate::sources::{Attach, Located, Permission, Settled, Sources};
 
@@ -46,7 +46,12 @@ pub fn watch(args: WatchArgs) -> anyhow::Result<Outcome> {
     // Gone with the watch.
     let log = || tempfile::Builder::new().prefix("dyno-watch-").suffix(".log").tempfile();
     let own_log = args.target.is_none().then(log).transpose()?;
-    let backend = own_log.as_ref().map(|log| Backend::start(2, Runtime::Rust, log.path())).transpose()?;
+    let backend = own_log.as_ref().map(|log| {
+        announce_backend(&args.look);
+        // Nobody listens for signals yet: Ctrl-C ends us.
+        Backend::start(2, Runtime::Rust, log.path(), || false)
+    });
+    let backend = backend.transpose()?;
     let (shown, target) = match (&args.target, &backend) {
         (Some(named), _) => {
             let url = scenarios::base_url(&with_scheme(named)).map_err(UserError::wrong)?;

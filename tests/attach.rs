@@ -327,7 +327,7 @@ const SENT: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"ser
 fn fills_its_lanes(run: &Run, port: u16) {
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     let told = said(run, &format!("metrics at http://127.0.0.1:{port}/metrics"));
-    assert!(told.contains("lane(s) of the given mapping: pool, broker"), "{told}");
+    assert!(told.contains("lanes of the given mapping: pool, broker"), "{told}");
     let (lanes, page) = (Lanes::of(&run.folder).unwrap(), format!("metrics-{port}"));
     for (lane, value) in
         [("pool.mail.waiters", 4.0), ("pool.print.waiters", 2.0), ("broker.mail.depth", 17.0)]

@@ -5,7 +5,9 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Guarded, descendants, dyno, json, run, shop, signal, wait_for, whole_machine};
@@ -64,6 +66,31 @@ fn a_load_worker_that_is_killed_is_counted_and_the_other_goes_on() {
     assert_eq!(summary["end"]["reason"], "completed", "the other one has carried out its part");
     let finished = summary["total"]["count"].as_u64().unwrap();
     assert!((500..1_000).contains(&finished), "500 of one, and some of the other: {finished}");
+}
+
+#[test]
+fn a_run_that_is_ended_before_it_began_says_so_and_leaves_no_folder() {
+    let _machine = whole_machine();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    // So many rows that their making takes longer than it takes us to end it.
+    let child = dyno()
+        .args(["run", "flash-sale", "--ui", "plain", "--out"])
+        .arg(&folder)
+        .env("DYNO_ROWS", "2000000")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut run = Guarded(child);
+    assert!(wait_for(Duration::from_secs(30), || folder.join("backend.log").exists()), "it starts");
+    signal(run.0.id(), Signal::INT);
+    assert!(wait_for(Duration::from_secs(30), || run.0.try_wait().unwrap().is_some()), "it ends");
+    let mut told = String::new();
+    run.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(run.0.wait().unwrap().code(), Some(130), "{told}");
+    assert!(told.starts_with("dyno: starting the bundled backend...\n"), "{told}");
+    assert!(told.contains("nothing was run"), "{told}");
+    assert!(!folder.exists(), "the same --out can be given again");
 }
 
 #[test]

@@ -90,9 +90,49 @@ fn what_cannot_begin_is_said_before_anything_is_made() {
 
 #[test]
 fn an_unknown_scenario_gets_a_suggestion() {
-    let output = dyno().args(["run", "flash-sael"]).output().unwrap();
-    assert_eq!(code(&output), Some(2));
-    assert!(stderr(&output).contains("flash-sale"), "{}", stderr(&output));
+    for command in [&["run"][..], &["plan"], &["scenarios", "show"], &["scenarios", "check"]] {
+        let output = dyno().args(command).arg("flash-sael").output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(code(&output), Some(2), "{command:?}: {told}");
+        assert!(
+            told.contains("did you mean `flash-sale`?") && !told.contains("stampede"),
+            "{command:?}: {told}"
+        );
+    }
+}
+
+#[test]
+fn an_address_in_the_place_of_a_scenario_is_told_its_flag() {
+    for (given, meant) in [
+        ("http://127.0.0.1:3000/cart", "--url http://127.0.0.1:3000/cart"),
+        (":3000", "--url http://127.0.0.1:3000"),
+    ] {
+        let output = dyno().args(["run", given]).output().unwrap();
+        assert_eq!(code(&output), Some(2));
+        assert!(
+            stderr(&output).contains(&format!("did you mean `dyno run {meant}`?")),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_load_that_does_not_fit_the_scenario_nobody_named_says_which_that_is() {
+    let output = dyno().args(["run", "--vus", "3", "--duration", "2s"]).output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(code(&output), Some(2), "{told}");
+    assert!(told.contains("flash-sale: the fault at 20s would come after the load's end"), "{told}");
+    assert!(told.contains("flash-sale is run because no scenario was named"), "{told}");
+    let output = dyno().args(["run", "flash-sale", "--vus", "3", "--duration", "2s"]).output().unwrap();
+    assert!(!stderr(&output).contains("no scenario was named"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_word_that_names_no_run_is_not_watched_as_a_backend() {
+    let output = dyno().args(["watch", "nosuch", "--for", "1s", "--ui", "plain"]).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there is no run nosuch in dyno-runs"), "{}", stderr(&output));
 }
 
 #[test]
@@ -245,6 +285,37 @@ fn what_is_no_recording_is_said_to_be_none() {
     let output = dyno().args(["watch", "--ui", "plain"]).arg(&wrong[0].0).output().unwrap();
     assert_eq!(code(&output), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains(wrong[0].1), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_run_the_newest_is_meant_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |args: &[&str]| dyno().current_dir(dir.path()).args(args).output().unwrap();
+    for command in ["explain", "replay", "report"] {
+        let output = at(&[command]);
+        assert_eq!(code(&output), Some(2), "{command}");
+        assert!(stderr(&output).contains("there is no run in dyno-runs"), "{}", stderr(&output));
+    }
+    let runs = dir.path().join("dyno-runs");
+    for (name, seconds) in [("older", 1), ("newer", 2)] {
+        std::fs::create_dir_all(runs.join(name)).unwrap();
+        let kept = if name == "newer" { "leak" } else { "stampede" };
+        let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiler/tests/recordings");
+        let file = runs.join(name).join("recording.dyno.gz");
+        std::fs::write(&file, std::fs::read(recordings.join(kept).join("recording.dyno.gz")).unwrap())
+            .unwrap();
+        let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
+    }
+    let (named, unnamed) = (at(&["explain", "dyno-runs/newer", "--json"]), at(&["explain", "--json"]));
+    assert_eq!(unnamed.stdout, named.stdout);
+    assert_eq!(code(&unnamed), Some(0), "{}", stderr(&unnamed));
+    assert!(stderr(&unnamed).contains("the newest run: dyno-runs/newer"), "{}", stderr(&unnamed));
+    let report = at(&["report"]);
+    assert_eq!(code(&report), Some(0), "{}", stderr(&report));
+    assert!(runs.join("newer/report.html").exists() && !runs.join("older/report.html").exists());
+    let said = String::from_utf8_lossy(&report.stdout).into_owned();
+    assert_eq!(said.lines().last(), Some("more: dyno explain dyno-runs/newer"), "{said}");
 }
 
 #[test]

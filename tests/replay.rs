@@ -82,7 +82,7 @@ fn planted_meta(meta: &RunMeta) -> RunMeta {
         target: format!("https://zorblaxuser:zorblaxpw@{ADDRESS}:8443/zorblax"),
         bundled: false,
         attached: vec![
-            format!("agent of zorblax at http://{ADDRESS}:1: 2 process(es)"),
+            format!("agent of zorblax at http://{ADDRESS}:1: 2 processes"),
             "zorblax: x".to_owned(),
         ],
         gates: vec![

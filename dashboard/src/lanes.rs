@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use timeline::cells::Cells;
 use timeline::event::kinds;
 use timeline::lane::names;
-use timeline::snapshot::{Cell, LaneView, PoolView, Snapshot};
+use timeline::snapshot::{Cell, LaneView, PoolView, RunState, Snapshot};
 use timeline::{Shape, Span, Unit};
 
 use crate::axis::Axis;
@@ -32,6 +32,8 @@ pub(crate) struct Lane<'a> {
     prefix: &'static str,
     /// Limits that gates set to it: where, and whether the gate fails.
     limits: Vec<(f64, bool)>,
+    /// Said in its place where there is no series.
+    missing: &'static str,
 }
 
 impl<'a> Lane<'a> {
@@ -44,7 +46,10 @@ impl<'a> Lane<'a> {
             Some((*limit, g.holds == Some(false)))
         });
         let limits = limits.collect();
-        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "", limits }
+        // Before a run begins nothing can be told of what its target lacks.
+        let starting = snapshot.run.state == RunState::Starting;
+        let missing = if starting { "waiting for the target" } else { "not available from this target" };
+        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "", limits, missing }
     }
 
     /// A pool: connections in use against its capacity, and who waits.
@@ -125,7 +130,7 @@ impl<'a> Lane<'a> {
         let (value, role) = self.value(axis, place.width);
         canvas.figure(place, &value, role);
         let Some(series) = self.series else {
-            canvas.pieces(columns.row(last).plot, &[("not available from this target", Role::Dim)]);
+            canvas.pieces(columns.row(last).plot, &[(self.missing, Role::Dim)]);
             return;
         };
         let full = self.full.unwrap_or_else(|| greatest(series));

@@ -81,7 +81,7 @@ impl Plain {
                 .any(|f| l.text.strip_prefix(&f.id).is_some_and(|rest| rest.starts_with(' ')))
         };
         let new = snapshot.log[first..].iter().filter(|l| !of_finding(l));
-        new.map(|l| format!("t={} note={}", l.at, quoted(&l.text))).collect()
+        new.map(|l| format!("t={} note={}", l.at, quoted(l.shown()))).collect()
     }
 
     /// Did state, phase or load change?

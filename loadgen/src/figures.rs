@@ -5,7 +5,7 @@
 //! phases: whoever records a later instant first closes it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use timeline::histogram::{self, Histogram, Sparse};
 
@@ -20,6 +20,8 @@ pub const INTERVAL_NS: u64 = 1_000_000_000;
 pub const LATE_NS: u64 = 10_000_000;
 /// Intervals kept while the coordinator takes none; older ones are dropped and their samples counted.
 const INTERVALS_MAX: usize = 60;
+/// Most different statuses of failed steps that are told apart: a target could send nine hundred, each of which is a lane.
+const STATUSES_MAX: usize = 32;
 
 /// Counters and histograms of one worker.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub struct Figures {
     pub completed: Cell<u64>,
     /// Planned starts that never happened.
     pub dropped: Cell<u64>,
+    /// Those of them that the plan had no session free for ...
+    pub over_cap: Cell<u64>,
+    /// ... and those that this process had no descriptors for.
+    pub over_descriptors: Cell<u64>,
     /// Starts that were late by our own fault.
     pub late: Cell<u64>,
     /// WebSocket messages and events of event streams that no step waited for.
@@ -40,8 +46,11 @@ pub struct Figures {
     pub received: Cell<u64>,
     /// Bytes written.
     pub sent: Cell<u64>,
-    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
-    /// was sent before and may not be sent twice is none of them: it has failed.
+    /// Kept connections that were found closed, or to have said something unasked, before a request was sent on them: it went out on
+    /// a new one.
+    pub replaced: Cell<u64>,
+    /// Requests that were sent and reset, refused or left without an answer, and were sent again, so that they are no errors. One that
+    /// may not be sent twice is none of them: it has failed.
     pub retried: Cell<u64>,
     /// Answers to HTTP steps that were redirects with a `Location` and were not followed, but for those whose step asks for that
     /// status.
@@ -54,7 +63,10 @@ pub struct Figures {
     pub ws: WsFigures,
     /// Event streams.
     pub sse: SseFigures,
+    most_sessions: Cell<u64>,
     errors: [Cell<u64>; ErrorKind::ALL.len()],
+    statuses: RefCell<BTreeMap<u16, u64>>,
+    rowless: Box<[Cell<u64>]>,
     kinds: Box<[Cell<KindCounters>]>,
     lost_samples: Cell<u64>,
     /// When the open interval began, and when it is over.
@@ -105,9 +117,10 @@ pub fn sub(gauge: &Cell<u64>) {
 }
 
 impl Figures {
-    /// Nothing counted, for `steps` steps, `kinds` kinds of sessions and phases that end then (run times, ns; ascending).
+    /// Nothing counted, for `steps` steps, `kinds` kinds of sessions, `feeders` feeders and phases that end then (run times, ns;
+    /// ascending).
     #[must_use]
-    pub fn new(steps: usize, kinds: usize, ends: impl IntoIterator<Item = u64>) -> Self {
+    pub fn new(steps: usize, kinds: usize, feeders: usize, ends: impl IntoIterator<Item = u64>) -> Self {
         let zero = || Cell::new(0);
         let ends: Box<[u64]> = ends.into_iter().collect();
         Self {
@@ -115,17 +128,23 @@ impl Figures {
             achieved: zero(),
             completed: zero(),
             dropped: zero(),
+            over_cap: zero(),
+            over_descriptors: zero(),
             late: zero(),
             pushed: zero(),
             received: zero(),
             sent: zero(),
+            replaced: zero(),
             retried: zero(),
             unfollowed_redirects: zero(),
             open_sessions: zero(),
             open_connections: zero(),
             ws: WsFigures::default(),
             sse: SseFigures::default(),
+            most_sessions: zero(),
             errors: [const { Cell::new(0) }; ErrorKind::ALL.len()],
+            statuses: RefCell::default(),
+            rowless: vec![Cell::default(); feeders].into_boxed_slice(),
             kinds: vec![Cell::default(); kinds].into_boxed_slice(),
             lost_samples: zero(),
             begun: zero(),
@@ -145,9 +164,31 @@ impl Figures {
         add(&self.errors[kind as usize], 1);
     }
 
+    /// An answer's status is why its step fails, whose error is counted when it finishes.
+    pub fn unwanted(&self, status: u16) {
+        let mut statuses = self.statuses.borrow_mut();
+        if statuses.len() < STATUSES_MAX || statuses.contains_key(&status) {
+            *statuses.entry(status).or_default() += 1;
+        }
+    }
+
+    /// A planned start is dropped, since this feeder has no row left for it.
+    pub fn rowless(&self, feeder: usize) {
+        add(&self.dropped, 1);
+        if let Some(cell) = self.rowless.get(feeder) {
+            add(cell, 1);
+        }
+    }
+
+    /// Most sessions that were open at once since the last time.
+    pub fn take_most_sessions(&self) -> u64 {
+        self.most_sessions.replace(self.open_sessions.get())
+    }
+
     /// A session of this kind begins.
     pub fn opened(&self, kind: usize) {
         add(&self.open_sessions, 1);
+        self.most_sessions.update(|most| most.max(self.open_sessions.get()));
         if let Some(cell) = self.kinds.get(kind) {
             cell.update(|k| KindCounters { started: k.started + 1, ..k });
         }
@@ -263,7 +304,7 @@ impl Figures {
         self.closed.borrow_mut().push_front(interval);
     }
 
-    /// The counters at `at` (run time, ns); what only the process knows is left 0.
+    /// The counters at `at` (run time, ns); what only the process knows, and what is taken, is left 0.
     #[must_use]
     pub fn counters(&self, at: u64) -> Counters {
         Counters {
@@ -272,19 +313,25 @@ impl Figures {
             achieved: self.achieved.get(),
             completed: self.completed.get(),
             dropped: self.dropped.get(),
+            over_cap: self.over_cap.get(),
+            over_descriptors: self.over_descriptors.get(),
             late: self.late.get(),
             pushed: self.pushed.get(),
             received: self.received.get(),
             sent: self.sent.get(),
+            replaced: self.replaced.get(),
             retried: self.retried.get(),
             unfollowed_redirects: self.unfollowed_redirects.get(),
             open_sessions: self.open_sessions.get(),
             open_connections: self.open_connections.get(),
             lost_samples: self.lost_samples.get(),
             errors: self.errors.iter().map(Cell::get).collect(),
+            statuses: self.statuses.borrow().iter().map(|(&status, &n)| (status, n)).collect(),
+            rowless: self.rowless.iter().map(Cell::get).collect(),
             kinds: self.kinds.iter().map(Cell::get).collect(),
             ws: self.ws.counters(),
             sse: self.sse.counters(),
+            most_sessions: 0,
             cpu_ns: 0,
             hiccup_ns: 0,
         }
@@ -323,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_interval_ends_at_a_whole_second_whoever_comes_first() {
-        let f = Figures::new(1, 1, []);
+        let f = Figures::new(1, 1, 0, []);
         f.started(0, 20_000_000);
         f.finished(0, 0, 20_000_000, 999_999_999, None);
         f.finished(0, 0, 20_000_000, 1_000_000_000, Some(ErrorKind::Check));
@@ -340,7 +387,7 @@ mod tests {
     #[test]
     fn an_interval_holds_samples_of_one_phase_only() {
         const MS: u64 = 1_000_000;
-        let f = Figures::new(1, 1, [500 * MS, 1500 * MS, 2000 * MS, 3300 * MS]);
+        let f = Figures::new(1, 1, 0, [500 * MS, 1500 * MS, 2000 * MS, 3300 * MS]);
         for ms in [100, 499, 500, 1200, 1500, 2000, 3100, 3299] {
             f.finished(0, 0, 0, ms * MS, None);
         }
@@ -355,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_quiet_gap_gives_one_interval_not_many() {
-        let f = Figures::new(1, 1, []);
+        let f = Figures::new(1, 1, 0, []);
         f.finished(0, 0, 0, 100, None);
         f.finished(0, 0, 0, 7_200_000_000, None);
         let a = f.take_closed().unwrap();
@@ -366,8 +413,28 @@ mod tests {
     }
 
     #[test]
+    fn statuses_are_told_apart_up_to_a_bound() {
+        let f = Figures::new(1, 1, 0, []);
+        (400..500).chain([404, 404]).for_each(|status| f.unwanted(status));
+        let statuses = f.counters(0).statuses;
+        assert_eq!(statuses.len(), STATUSES_MAX);
+        assert_eq!((statuses[0], statuses[4]), ((400, 1), (404, 3)));
+    }
+
+    #[test]
+    fn the_most_sessions_at_once_are_those_since_they_were_last_taken() {
+        let f = Figures::new(1, 1, 0, []);
+        (0..3).for_each(|_| f.opened(0));
+        (0..2).for_each(|_| f.ended(0));
+        assert_eq!((f.open_sessions.get(), f.take_most_sessions()), (1, 3));
+        assert_eq!(f.take_most_sessions(), 1, "what is still open, is open in the next interval too");
+        f.ended(0);
+        assert_eq!((f.take_most_sessions(), f.take_most_sessions()), (1, 0));
+    }
+
+    #[test]
     fn what_nobody_takes_is_bounded_and_counted() {
-        let f = Figures::new(1, 1, []);
+        let f = Figures::new(1, 1, 0, []);
         for i in 0..100 {
             f.finished(0, 0, 0, i * INTERVAL_NS, None);
         }

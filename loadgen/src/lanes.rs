@@ -9,13 +9,18 @@ use scenarios::journeys::Inside;
 use timeline::amendment;
 use timeline::event::{Event, kinds};
 use timeline::histogram::Sparse;
-use timeline::lane::{LaneSpec, names};
+use timeline::lane::{self, LaneSpec, names};
 use timeline::{Amendment, RunTime, Span, Unit};
 
 use crate::coordinator::LoadUpdate;
 use crate::kind::ErrorKind;
 use crate::protocol::{Counters, Histograms, StepHistograms};
+use crate::release::COUNTERS_NS;
 use crate::ws::figures::OTHER_CODES;
+
+/// Shortest time that a rate is taken over, ns; what is counted faster, as between a worker's last two reports, is told as if it had
+/// taken as long. Three steps that finish within a millisecond are no 3,000 a second.
+const SHORTEST_NS: u64 = COUNTERS_NS / 2;
 
 /// Something for a timeline. `lane` counts the declared lanes from 0, in order of their declaration.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,13 +121,14 @@ impl Lanes {
     }
 
     fn counters(&mut self, worker: usize, now: &Counters, out: &mut Vec<Reading>) {
-        let at = RunTime(now.at);
-        let none = Counters::default();
-        let last = self.last.insert(worker, now.clone()).unwrap_or(none);
-        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
-        if seconds <= 0.0 {
+        let last = self.last.get(&worker).cloned().unwrap_or_default();
+        if now.at <= last.at {
             return;
         }
+        let now = &Counters { at: now.at.max(last.at + SHORTEST_NS), ..now.clone() };
+        self.last.insert(worker, now.clone());
+        let at = RunTime(now.at);
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
         let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
         let gen_ = instance(worker);
         let rates = [
@@ -131,6 +137,7 @@ impl Lanes {
             (names::COMPLETED, Unit::PerSecond, now.completed, last.completed),
             (names::DROPPED, Unit::PerSecond, now.dropped, last.dropped),
             (names::LATE, Unit::PerSecond, now.late, last.late),
+            (names::RETRIED, Unit::PerSecond, now.retried, last.retried),
             (names::PUSHED, Unit::PerSecond, now.pushed, last.pushed),
             (names::RECEIVED, Unit::BytesPerSecond, now.received, last.received),
             (names::SENT, Unit::BytesPerSecond, now.sent, last.sent),
@@ -141,8 +148,11 @@ impl Lanes {
         }
         let cpu = rate(now.cpu_ns, last.cpu_ns) / 1e9;
         self.late_rate(LaneSpec::rate(names::GENERATOR_CPU, &gen_, Unit::Cores), from, at, cpu, out);
-        let levels =
-            [(names::OPEN_SESSIONS, now.open_sessions), (names::OPEN_CONNECTIONS, now.open_connections)];
+        let levels = [
+            (names::OPEN_SESSIONS, now.open_sessions),
+            (names::MOST_SESSIONS, now.most_sessions.max(now.open_sessions)),
+            (names::OPEN_CONNECTIONS, now.open_connections),
+        ];
         for (name, value) in levels {
             self.sample(LaneSpec::level(name, &gen_, Unit::Count), at, value as f64, out);
         }
@@ -152,14 +162,33 @@ impl Lanes {
         self.websockets(worker, now, &last, out);
         self.event_streams(worker, now, &last, out);
         self.pushed(worker, now, &last, out);
-        for (i, kind) in ErrorKind::ALL.iter().enumerate() {
-            let (new, old) =
-                (now.errors.get(i).copied().unwrap_or(0), last.errors.get(i).copied().unwrap_or(0));
-            // A kind has a lane from its first error on: before, there is nothing to see.
+        self.errors(worker, now, &last, out);
+    }
+
+    /// A kind of error, and a status that is one, has a lane from its first error on: before, there is nothing to see.
+    fn errors(&mut self, worker: usize, now: &Counters, last: &Counters, out: &mut Vec<Reading>) {
+        let (at, from) = (RunTime(now.at), RunTime(last.at));
+        let seconds = now.at.saturating_sub(last.at) as f64 / 1e9;
+        let mut tell = |subject: &str, new: u64, old: u64| {
             if new > 0 {
-                let spec = LaneSpec::rate(names::ERRORS, &gen_, Unit::PerSecond).about(kind.name());
-                self.late_rate(spec, from, at, rate(new, old), out);
+                let spec = LaneSpec::rate(names::ERRORS, instance(worker), Unit::PerSecond).about(subject);
+                self.late_rate(spec, from, at, new.saturating_sub(old) as f64 / seconds, out);
             }
+        };
+        for (i, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            let of = |counters: &Counters| {
+                let all = counters.errors.get(i).copied().unwrap_or(0);
+                let apart: u64 = match kind {
+                    ErrorKind::Status => counters.statuses.iter().map(|(_, n)| n).sum(),
+                    _ => 0,
+                };
+                all.saturating_sub(apart)
+            };
+            tell(kind.name(), of(now), of(last));
+        }
+        for &(status, new) in &now.statuses {
+            let old = last.statuses.iter().find(|(s, _)| *s == status).map_or(0, |(_, n)| *n);
+            tell(&lane::status_error(status), new, old);
         }
     }
 
@@ -258,12 +287,15 @@ impl Lanes {
     /// A worker that is gone holds nothing open any more; without a last sample its levels would stand for ever.
     fn went_silent(&mut self, worker: usize, at: RunTime, out: &mut Vec<Reading>) {
         if let Some(last) = self.last.remove(&worker) {
+            // Its last report may be told of a little later than it came.
+            let at = at.max(RunTime(last.at));
             let links = [
                 (names::OPEN_WEBSOCKETS, last.ws.opened),
                 (names::OPEN_EVENT_STREAMS, last.sse.opened + last.sse.reconnects),
             ];
             let links = links.into_iter().filter(|(_, ever)| *ever > 0).map(|(name, _)| name);
-            for name in links.chain([names::OPEN_SESSIONS, names::OPEN_CONNECTIONS]) {
+            let ours = [names::OPEN_SESSIONS, names::MOST_SESSIONS, names::OPEN_CONNECTIONS];
+            for name in links.chain(ours) {
                 self.sample(LaneSpec::level(name, instance(worker), Unit::Count), at, 0.0, out);
             }
             let kinds = self.kinds.iter().zip(&last.kinds).filter(|(_, k)| k.started > 0);
@@ -415,6 +447,73 @@ mod tests {
             let sum: f64 = of.windows(2).map(|w| w[1].2 * w[1].1.since(w[0].1).as_secs_f64()).sum();
             assert_eq!(sum, times, "{name}: {of:?}");
         }
+    }
+
+    /// What is told of lane `name` from these reports: its subjects, and each one's samples.
+    fn told(reports: Vec<Counters>, name: &str) -> Vec<(String, Vec<(RunTime, f64)>)> {
+        let mut lanes = Lanes::new(&[]);
+        let mut told: Vec<(String, Vec<(RunTime, f64)>)> = Vec::new();
+        let mut specs: Vec<LaneSpec> = Vec::new();
+        for counters in reports {
+            for reading in lanes.read(&LoadUpdate::Counters(0, counters)) {
+                match reading {
+                    Reading::Lane(spec) => specs.push(spec),
+                    Reading::Sample { lane, at, value } if specs[lane].name == name => {
+                        let subject = &specs[lane].subject;
+                        match told.iter_mut().find(|(s, _)| s == subject) {
+                            Some((_, samples)) => samples.push((at, value)),
+                            None => told.push((subject.clone(), vec![(at, value)])),
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        told
+    }
+
+    fn total(samples: &[(RunTime, f64)]) -> f64 {
+        samples.windows(2).map(|w| w[1].1 * w[1].0.since(w[0].0).as_secs_f64()).sum::<f64>().round()
+    }
+
+    #[test]
+    fn failed_steps_are_told_by_status_and_none_is_told_twice() {
+        let report = |at, all: u64, statuses: &[(u16, u64)]| {
+            let mut errors = vec![0; ErrorKind::ALL.len()];
+            errors[ErrorKind::Status as usize] = all;
+            Counters { at, errors, statuses: statuses.to_vec(), ..Counters::default() }
+        };
+        let all = told(
+            vec![
+                report(100_000_000, 3, &[(503, 3)]),
+                report(200_000_000, 9, &[(429, 2), (503, 5)]),
+                report(300_000_000, 10, &[(429, 2), (503, 6)]),
+            ],
+            names::ERRORS,
+        );
+        let mut all: Vec<(&str, f64)> = all.iter().map(|(s, of)| (s.as_str(), total(of))).collect();
+        all.sort_by_key(|(subject, _)| *subject);
+        assert_eq!(all, [("status", 2.0), ("status 429", 2.0), ("status 503", 6.0)]);
+    }
+
+    #[test]
+    fn two_reports_that_follow_at_once_tell_of_no_rate_that_there_never_was() {
+        let report = |at, completed| Counters { at, completed, ..Counters::default() };
+        let reports = vec![report(100_000_000, 65), report(101_000_000, 70), report(101_000_000, 70)];
+        let all = told(reports, names::COMPLETED);
+        let samples = &all[0].1;
+        assert_eq!(total(samples), 70.0);
+        assert!(samples.iter().all(|(_, rate)| *rate <= 650.0), "{samples:?}");
+    }
+
+    #[test]
+    fn requests_that_were_sent_again_are_told_from_the_first_report_on() {
+        let report = |at, retried| Counters { at, retried, ..Counters::default() };
+        let mut reports = vec![report(100_000_000, 0), report(200_000_000, 0)];
+        // That there are none is known: a gate may ask for it.
+        assert_eq!(total(&told(reports.clone(), names::RETRIED)[0].1), 0.0);
+        reports.push(report(300_000_000, 7));
+        assert_eq!(total(&told(reports, names::RETRIED)[0].1), 7.0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::sse::figures::SseCounters;
 use crate::ws::figures::{WsCounters, WsHistograms};
 
 /// Version of the messages below; raised whenever one changes.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 const TO_HELLO: u8 = 1;
 const TO_SEGMENT: u8 = 2;
@@ -118,6 +118,10 @@ pub struct Counters {
     pub completed: u64,
     /// Planned starts that never happened.
     pub dropped: u64,
+    /// Those of them that the plan had no session free for ...
+    pub over_cap: u64,
+    /// ... and those that this process had no descriptors for.
+    pub over_descriptors: u64,
     /// Starts more than 10 ms after they could have been.
     pub late: u64,
     /// WebSocket messages and events of event streams that no step waited for.
@@ -126,14 +130,19 @@ pub struct Counters {
     pub received: u64,
     /// Bytes written.
     pub sent: u64,
-    /// Requests that went out on a new connection because the kept one had been closed, or had said something unasked. One that
-    /// was sent before and may not be sent twice is none of them: it has failed.
+    /// Kept connections that were found closed, or to have said something unasked, before a request was sent on them: it went out on
+    /// a new one.
+    pub replaced: u64,
+    /// Requests that were sent and reset, refused or left without an answer, and were sent again, so that they are no errors. One that
+    /// may not be sent twice is none of them: it has failed.
     pub retried: u64,
     /// Answers to HTTP steps that were redirects with a `Location` and were not followed, but for those whose step asks for that
     /// status.
     pub unfollowed_redirects: u64,
     /// Sessions open now.
     pub open_sessions: u64,
+    /// Most that were open at once since the last counters; not a total.
+    pub most_sessions: u64,
     /// Connections open now.
     pub open_connections: u64,
     /// Samples of histograms that had to be dropped because the coordinator took none.
@@ -144,6 +153,11 @@ pub struct Counters {
     pub hiccup_ns: u64,
     /// Failed steps by kind, in the order of [`ErrorKind::ALL`](crate::ErrorKind::ALL).
     pub errors: Vec<u64>,
+    /// Of the errors of kind [`Status`](crate::ErrorKind::Status): how many answers had which status, ascending; the rest are those
+    /// whose status is not told apart.
+    pub statuses: Vec<(u16, u64)>,
+    /// Planned starts that no row was left for, by feeder in the plan's order; they are dropped.
+    pub rowless: Vec<u64>,
     /// Sessions by kind, in the plan's order.
     pub kinds: Vec<KindCounters>,
     /// WebSockets, and what is pushed.
@@ -379,20 +393,24 @@ impl StepHistograms {
 }
 
 impl Counters {
-    fn totals(&mut self) -> [&mut u64; 16] {
+    fn totals(&mut self) -> [&mut u64; 20] {
         [
             &mut self.at,
             &mut self.offered,
             &mut self.achieved,
             &mut self.completed,
             &mut self.dropped,
+            &mut self.over_cap,
+            &mut self.over_descriptors,
             &mut self.late,
             &mut self.pushed,
             &mut self.received,
             &mut self.sent,
+            &mut self.replaced,
             &mut self.retried,
             &mut self.unfollowed_redirects,
             &mut self.open_sessions,
+            &mut self.most_sessions,
             &mut self.open_connections,
             &mut self.lost_samples,
             &mut self.cpu_ns,
@@ -405,6 +423,10 @@ impl Counters {
         copy.totals().into_iter().for_each(|n| put(out, *n));
         put(out, self.errors.len() as u64);
         self.errors.iter().for_each(|&n| put(out, n));
+        put(out, self.statuses.len() as u64);
+        self.statuses.iter().flat_map(|&(status, n)| [u64::from(status), n]).for_each(|n| put(out, n));
+        put(out, self.rowless.len() as u64);
+        self.rowless.iter().for_each(|&n| put(out, n));
         put(out, self.kinds.len() as u64);
         self.kinds.iter().flat_map(|k| [k.started, k.ended]).for_each(|n| put(out, n));
         self.ws.put(out);
@@ -417,6 +439,10 @@ impl Counters {
             *total = numbers.next()?;
         }
         counters.errors = (0..numbers.count()?).map(|_| numbers.next()).collect::<Option<_>>()?;
+        let status =
+            |numbers: &mut Numbers<'_>| Some((u16::try_from(numbers.next()?).ok()?, numbers.next()?));
+        counters.statuses = (0..numbers.count()?).map(|_| status(numbers)).collect::<Option<_>>()?;
+        counters.rowless = (0..numbers.count()?).map(|_| numbers.next()).collect::<Option<_>>()?;
         let kind = |numbers: &mut Numbers<'_>| {
             Some(KindCounters { started: numbers.next()?, ended: numbers.next()? })
         };
@@ -478,12 +504,14 @@ mod tests {
     proptest! {
         #[test]
         fn figures_survive_the_way(
-            totals: [u64; 16], errors in prop::collection::vec(any::<u64>(), 0..20),
+            totals: [u64; 20], errors in prop::collection::vec(any::<u64>(), 0..20),
             steps in prop::collection::vec((any::<u16>(), any::<u64>(), any::<u64>(), sparse(), sparse()), 0..4), lateness in sparse(), release_error in sparse(),
         ) {
             let sse = SseCounters { opened: totals[2], closed: totals[3], reconnects: totals[4] };
             let kinds = vec![KindCounters { started: totals[5], ended: totals[6] }; errors.len() % 3];
-            let mut counters = Counters { errors, kinds, sse, ..Counters::default() };
+            let statuses = errors.iter().zip(400..).map(|(&n, status)| (status, n)).collect();
+            let rowless = errors.clone();
+            let mut counters = Counters { errors, statuses, rowless, kinds, sse, ..Counters::default() };
             counters.totals().into_iter().zip(totals).for_each(|(c, n)| *c = n);
             let counters = FromWorker::Counters(counters);
             prop_assert_eq!(again(&counters), counters);
@@ -504,7 +532,7 @@ mod tests {
     fn another_version_is_refused_clearly() {
         let body = br#"{"version":9,"word":"hello"}"#.to_vec();
         let why = FromWorker::unpack(&Frame { kind: FROM_HELLO, body }).unwrap_err().to_string();
-        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 7: are both of the same build?");
+        insta::assert_snapshot!(why, @"the other side speaks version 9 of the worker protocol, this one version 8: are both of the same build?");
     }
 
     #[test]

@@ -28,8 +28,8 @@ use crate::shard::Shard;
 use crate::worker::Outbox;
 use tasks::{Place, Sitting, arrive, hold, spawn};
 
-/// How often counters are handed over, ns.
-const COUNTERS_NS: u64 = 100_000_000;
+/// How often counters are handed over, ns; half of it lies between two at least, the last ones apart.
+pub(crate) const COUNTERS_NS: u64 = 100_000_000;
 /// How often time limits are looked at, ns: so much later than its limit a step may fail, and once more than that where the worker
 /// stood still.
 const SWEEP_NS: u64 = 20_000_000;
@@ -55,6 +55,8 @@ pub struct Release {
     /// Amendments whose time has not come, in order of time.
     amendments: Vec<Amended>,
     next_counters: u64,
+    /// Were the last counters that were due left out?
+    put_off_counters: bool,
     next_sweep: u64,
     /// The precise timer, if the plan wants it and the system has one.
     precise: Option<Precise>,
@@ -80,6 +82,7 @@ impl Release {
             phase: 0,
             amendments: Vec::new(),
             next_counters: COUNTERS_NS,
+            put_off_counters: false,
             next_sweep: 0,
             precise: None,
             draining: None,
@@ -140,8 +143,15 @@ impl Release {
             self.shard.figures.roll(now);
         }
         if now >= self.next_counters {
-            self.next_counters = now - now % COUNTERS_NS + COUNTERS_NS;
-            self.hand_over_counters(now);
+            // What has piled up while this worker stood still starts, and is read, within the next milliseconds: a rate of those alone
+            // would tell of a load that there never was, so they are counted together with the standstill. Once: whoever stands
+            // still time and again is heard all the same.
+            let stood_still = now - self.next_counters >= COUNTERS_NS / 2;
+            self.put_off_counters = stood_still && !self.put_off_counters;
+            self.next_counters = counters_after(now);
+            if !self.put_off_counters {
+                self.hand_over_counters(now);
+            }
             self.hand_over_histograms();
         }
         let drained = self
@@ -304,8 +314,10 @@ impl Release {
     fn seat(&self, most: u64) -> Option<SeatId> {
         let figures = &self.shard.figures;
         figures::add(&figures.offered, 1);
-        if self.shard.seats.taken() >= self.shard.sessions_max.min(most) {
+        let (taken, bearable) = (self.shard.seats.taken(), self.shard.sessions_max);
+        if taken >= bearable.min(most) {
             figures::add(&figures.dropped, 1);
+            figures::add(if taken >= most { &figures.over_cap } else { &figures.over_descriptors }, 1);
             return None;
         }
         Some(self.shard.seats.take())
@@ -315,6 +327,7 @@ impl Release {
         let mut counters = self.shard.figures.counters(now);
         counters.cpu_ns = health::cpu_ns();
         counters.hiccup_ns = self.hiccups.take();
+        counters.most_sessions = self.shard.figures.take_most_sessions();
         // Left out where the coordinator does not keep up: they are totals, the next ones say it all.
         let _ = self.outbox.try_send(FromWorker::Counters(counters));
     }
@@ -388,6 +401,11 @@ impl Release {
     }
 }
 
+/// When counters are due that follow those at `now`: on a whole tick, half a one later at least.
+fn counters_after(now: u64) -> u64 {
+    (now + COUNTERS_NS / 2).next_multiple_of(COUNTERS_NS)
+}
+
 /// Which limits a look at `now` that was due at `due` takes for over: those until then. If it comes late the worker has stood
 /// still, and answers that came in time may lie unread: what was not over at the look before is left to the next one.
 fn limits_until(due: u64, now: u64) -> u64 {
@@ -420,6 +438,39 @@ mod tests {
         release.inbox.extend(what.map(|amended| Ok(ToWorker::Amendment(amended))));
         release.turn();
         (shard.figures.offered.get(), shard.figures.dropped.get())
+    }
+
+    #[test]
+    fn counters_that_come_late_are_put_off_once() {
+        let mut plan = plan_of(vec![get(0, "/")]);
+        plan.phases[0].length_ns = 60_000_000_000;
+        plan.phases[0].model = Model::Arrivals { from: 0.001, to: 0.001 };
+        let segment = segment(plan);
+        let mut shard = Shard::new(&segment, 1).unwrap();
+        // They were due 100 ms ago.
+        shard.begin(MonoNs(MonoNs::now().0 - 200_000_000));
+        let schedule = Schedule::new(&segment.plan, 0, 1);
+        let (outbox, _writer) = Outbox::to(std::io::sink()).unwrap();
+        let (_coordinator, commands) = mpsc::channel(1);
+        // The only seat is taken, so that no session starts here.
+        shard.seats.take();
+        let mut release = Release::new(Rc::new(shard), schedule, 1_000_000_000, outbox, commands);
+        release.turn();
+        assert!(release.put_off_counters && release.next_counters >= 300_000_000);
+        for put_off in [false, true] {
+            // The worker stands still again and again: every second time it is heard.
+            release.next_counters = 0;
+            release.turn();
+            assert_eq!(release.put_off_counters, put_off);
+        }
+    }
+
+    #[test]
+    fn counters_come_on_ticks_and_never_two_at_once() {
+        const MS: u64 = 1_000_000;
+        for (now, next) in [(100, 200), (101, 200), (150, 200), (151, 300), (199, 300), (603, 700)] {
+            assert_eq!(counters_after(now * MS), next * MS, "{now} ms");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Shard {
         });
         Ok(Self {
             rows: rows.collect(),
-            figures: Rc::new(Figures::new(program.steps, program.kinds.len(), ends)),
+            figures: Rc::new(Figures::new(program.steps, program.kinds.len(), program.feeders.len(), ends)),
             seats: Seats::default(),
             stage: crate::journey::stage(segment)?,
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
@@ -180,12 +180,17 @@ impl Shard {
         random::share(self.program.seed, number, &self.weights) as u32
     }
 
-    /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left.
+    /// A row of each feeder that session kind `kind` uses (0 for the others); none if a `unique` one has no rows left, whose start is
+    /// counted as dropped.
     pub fn draw_rows(&self, kind: usize, stream: &mut Stream) -> Option<Box<[u32]>> {
         let mut drawn =
             vec![0; if self.program.kinds[kind].feeders.is_empty() { 0 } else { self.rows.len() }];
         for &feeder in &self.program.kinds[kind].feeders {
-            drawn[feeder] = self.rows.get(feeder)?.draw(stream)?;
+            let Some(row) = self.rows.get(feeder).and_then(|rows| rows.draw(stream)) else {
+                self.figures.rowless(feeder);
+                return None;
+            };
+            drawn[feeder] = row;
         }
         Some(drawn.into_boxed_slice())
     }

@@ -5,9 +5,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use scenarios::plan::{Dist, HttpVersion, Of, RunPlan, SessionKind, Step, Target, Times};
+use scenarios::plan::{
+    BaseUrl, Dist, HttpVersion, Of, Order, RunPlan, SessionKind, Step, Target, Times, Turns,
+};
+use timeline::text::plural;
 
 use crate::error::LoadError;
+use crate::program::Program;
 
 /// Descriptors of a process that are not for sessions: pipes, epoll, timers, libraries, and room to fail politely.
 const SPARE_DESCRIPTORS: u64 = 200;
@@ -25,6 +29,8 @@ const PORTS_SLOW: f64 = 0.5;
 const STEPS_PER_CORE: f64 = 50_000.0;
 /// Sessions that one loop serves before another is worth it where a core is free.
 const SESSIONS_PER_CORE: f64 = 20_000.0;
+/// How long an answer is taken to take, s.
+const ANSWER_S: f64 = 0.1;
 
 /// What the host allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +103,18 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
     let by_cores = wanted.min(resources.cores as u64);
     let workers = by_descriptors.max(by_cores);
     let mut why = vec![
-        format!("{sessions} sessions at once at most, {each} connection(s) each"),
+        format!("{}, {} each", at_once(plan, sessions), plural(each as usize, "connection")),
         format!(
-            "{by_descriptors} worker(s) by descriptors: {} of {} in each process are for sessions",
+            "{} by descriptors: {} of {} in each process are for sessions",
+            plural(by_descriptors as usize, "worker"),
             usable(resources.descriptors),
             resources.descriptors
         ),
-        format!("{by_cores} worker(s) by cores: {} free, {} wanted for the load", resources.cores, wanted),
+        format!(
+            "{} by cores: {} free, {wanted} wanted for the load",
+            plural(by_cores as usize, "worker"),
+            resources.cores
+        ),
     ];
     if addresses > 1 {
         why.push(format!("{addresses} local addresses: one has {ports} ports to spare for a target"));
@@ -120,7 +131,72 @@ pub fn workers_needed(plan: &RunPlan, resources: &Resources) -> Sizing {
              (sources, --source-address)"
         ));
     }
+    why.extend(rows_short(plan));
     Sizing { workers: workers as usize, sessions, connections, addresses, why }
+}
+
+/// How many sessions are open at once. Those that arrive stay for as long as the answers take, which nobody knows before.
+fn at_once(plan: &RunPlan, sessions: u64) -> String {
+    let n = plural(sessions as usize, "session");
+    let (held, open): (Vec<_>, Vec<_>) = plan.phases.iter().partition(|p| p.model.of() == Of::Sessions);
+    if open.is_empty() {
+        return format!("{n} at once at most");
+    }
+    let about = format!("about {n} at once if each answer takes {:.0} ms", ANSWER_S * 1e3);
+    let caps: Option<Vec<u64>> = open.iter().map(|p| p.model.rules().max_sessions).collect();
+    match caps {
+        Some(caps) => {
+            let held = held.iter().map(|p| p.model.peak().ceil() as u64);
+            format!("{about}, {} at most", caps.into_iter().chain(held).max().unwrap_or(sessions))
+        }
+        None => format!("{about}, more if they take longer"),
+    }
+}
+
+/// A sentence for each table of data whose rows are used once and are fewer than the sessions that the plan is known to start with them.
+#[must_use]
+pub fn rows_short(plan: &RunPlan) -> Vec<String> {
+    if plan.feeders.iter().all(|f| f.order != Order::Unique) {
+        return Vec::new();
+    }
+    let url = match &plan.target {
+        Target::Url(url) => url.clone(),
+        // Which rows are drawn depends on no address.
+        Target::Bundled => {
+            BaseUrl { tls: false, host: "localhost".to_owned(), port: 80, prefix: String::new() }
+        }
+    };
+    // A plan that cannot be run is refused elsewhere, with its reason.
+    let Ok(program) = Program::new(plan, &url) else { return Vec::new() };
+    let starts = starts(plan);
+    let weight = |k: &SessionKind| f64::from(k.weight.max(1));
+    let all: f64 = plan.sessions.iter().map(weight).sum();
+    let unique = plan.feeders.iter().enumerate().filter(|(_, f)| f.order == Order::Unique);
+    let short = unique.filter_map(|(i, feeder)| {
+        let kinds = plan.sessions.iter().zip(&program.kinds).filter(|(_, made)| made.feeders.contains(&i));
+        let drawn = (starts * kinds.map(|(kind, _)| weight(kind)).sum::<f64>() / all.max(1.0)).round();
+        (drawn > feeder.rows.len() as f64).then(|| {
+            format!(
+                "data `{}` has {}, each used once, and about {drawn} sessions that need one are to start: the rest will be dropped",
+                feeder.name,
+                plural(feeder.rows.len(), "row")
+            )
+        })
+    });
+    short.collect()
+}
+
+/// Sessions that the plan is known to start, at least: one that is held may be followed by others as often as it ends.
+fn starts(plan: &RunPlan) -> f64 {
+    let open: f64 = plan.phases.iter().map(|p| p.model.starts(p.length_ns)).sum();
+    let held =
+        plan.phases.iter().filter(|p| p.model.of() == Of::Sessions).map(|p| match p.model.rules().turns {
+            Some(Turns::Shared(n)) => n as f64,
+            Some(Turns::Each(n)) => n as f64 * p.model.peak(),
+            None => p.model.peak(),
+        });
+    // Held places live on into further phases.
+    open + held.fold(0.0, f64::max)
 }
 
 /// Is the target written as an address that is not on loopback? A name is known only once it is looked up.
@@ -212,7 +288,7 @@ fn mean_over(plan: &RunPlan, of: impl Fn(&SessionKind) -> f64) -> f64 {
     plan.sessions.iter().map(|k| f64::from(k.weight.max(1)) * of(k)).sum::<f64>() / total.max(1.0)
 }
 
-/// How long a session of these steps lasts, s: its pauses, and a tenth of a second for each step.
+/// How long a session of these steps lasts, s: its pauses, and [`ANSWER_S`] for each step.
 fn session_seconds(steps: &[Step]) -> f64 {
     steps
         .iter()
@@ -229,9 +305,9 @@ fn session_seconds(steps: &[Step]) -> f64 {
             Step::Choose(all) => all.iter().map(|c| session_seconds(&c.steps)).fold(0.0, f64::max),
             Step::Journey(j) => {
                 let steps: u32 = j.steps.iter().map(|s| s.times).sum();
-                f64::from(steps) * (0.1 + j.pause.map_or(0.0, Dist::mean_s))
+                f64::from(steps) * (ANSWER_S + j.pause.map_or(0.0, Dist::mean_s))
             }
-            _ => 0.1,
+            _ => ANSWER_S,
         })
         .sum()
 }
@@ -256,7 +332,7 @@ fn step_count(steps: &[Step]) -> f64 {
 mod tests {
     use super::*;
     use crate::testing::{get, plan_of};
-    use scenarios::plan::{Model, Parallel, Repeat};
+    use scenarios::plan::{Feeder, Leg, Model, Parallel, Part, Repeat, Rules, Shape, Template};
 
     const HOST: Resources = Resources { descriptors: 20_000, ports: 28_232, cores: 2 };
 
@@ -266,9 +342,9 @@ mod tests {
         plan.phases[0].model = Model::Sessions { from: 0.0, to: 100_000.0 };
         let sizing = workers_needed(&plan, &HOST);
         insta::assert_snapshot!(sizing.why.join("\n"), @r"
-        100000 sessions at once at most, 1 connection(s) each
-        6 worker(s) by descriptors: 19800 of 20000 in each process are for sessions
-        2 worker(s) by cores: 2 free, 5 wanted for the load
+        100000 sessions at once at most, 1 connection each
+        6 workers by descriptors: 19800 of 20000 in each process are for sessions
+        2 workers by cores: 2 free, 5 wanted for the load
         11 local addresses: one has 9410 ports to spare for a target
         ");
         assert_eq!(sizing.workers, 6);
@@ -300,6 +376,46 @@ mod tests {
         insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"only 1 source address(es) are named: name more (sources, --source-address), or connections will be refused for want of ports");
         plan.phases[0].model = Model::Sessions { from: 0.0, to: 20_000.0 };
         insta::assert_snapshot!(workers_needed(&plan, &HOST).why.last().unwrap(), @"more than half of the ports of 1 source address(es) will be taken, and connecting will be slow: name more (sources, --source-address)");
+    }
+
+    #[test]
+    fn how_many_sessions_arrive_is_no_more_than_a_guess() {
+        let mut plan = plan_of(vec![get(0, "/")]);
+        let mut told = |of: Of, from: f64, max_sessions: Option<u64>| {
+            let legs = vec![Leg { length_ns: 20_000_000_000, from, to: from }];
+            let rules = Rules { max_sessions, ..Rules::default() };
+            plan.phases[0].length_ns = 20_000_000_000;
+            plan.phases[0].model = Model::Shaped(Box::new(Shape { of, legs, rules }));
+            workers_needed(&plan, &HOST).why.remove(0)
+        };
+        let all = [
+            told(Of::Sessions, 1.0, None),
+            told(Of::Arrivals, 50.0, None),
+            told(Of::Arrivals, 50.0, Some(3)),
+            told(Of::Requests, 500.0, Some(200)),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r"
+        1 session at once at most, 1 connection(s) each
+        about 5 sessions at once if each answer takes 100 ms, more if they take longer, 1 connection(s) each
+        about 3 sessions at once if each answer takes 100 ms, 3 at most, 1 connection(s) each
+        about 50 sessions at once if each answer takes 100 ms, 200 at most, 1 connection(s) each
+        ");
+    }
+
+    #[test]
+    fn rows_that_will_not_do_for_all_sessions_are_told_before() {
+        let Step::Request(mut request) = get(0, "/") else { panic!() };
+        request.path = Template(vec![Part::Text("/".into()), Part::Column { feeder: 0, column: 0 }]);
+        let mut plan = plan_of(vec![Step::Request(request)]);
+        plan.phases[0].length_ns = 10_000_000_000;
+        plan.phases[0].model = Model::Arrivals { from: 100.0, to: 100.0 };
+        let mut told = |rows: usize, order: Order| {
+            let rows = (0..rows).map(|i| vec![format!("/{i}")]).collect();
+            plan.feeders = vec![Feeder { name: "users".into(), columns: vec!["path".into()], rows, order }];
+            rows_short(&plan)
+        };
+        assert_eq!((told(1000, Order::Unique), told(10, Order::Sequential)), (vec![], vec![]));
+        insta::assert_snapshot!(told(100, Order::Unique).join("\n"), @"data `users` has 100 rows, each used once, and about 1000 sessions that need one are to start: the rest will be dropped");
     }
 
     #[test]

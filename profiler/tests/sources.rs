@@ -172,7 +172,7 @@ fn two(second: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Probe {
 fn the_line_of_an_agent_says_what_its_processes_tell_and_what_not_yet() {
     // A machine that is busy may keep them from saying it in time: then they are asked again.
     let says = |probe: &Probe, wanted: &str| {
-        let wanted = format!("agent of shop at {}: 2 process(es){wanted}", probe.url);
+        let wanted = format!("agent of shop at {}: 2 processes{wanted}", probe.url);
         soon(&wanted, || {
             let attached = attach_agent(&probe.url, TOKEN, Box::new(Kept::default())).unwrap();
             attached.about() == wanted

@@ -86,7 +86,8 @@ pub(crate) fn ended(reason: EndReason) -> Summary {
 /// A run whose generator could not keep its schedule.
 pub(crate) fn starved() -> Run {
     let mut run = flash_sale();
-    let claim = "the generator started 31 % of its sessions more than 10 ms late".to_owned();
+    let claim = "the load generator could not keep its schedule since 00:15 (lateness p99 up to 299 ms in 5 of 5 s): the run is invalid"
+        .to_owned();
     run.findings = vec![Finding { claim, ..finding("F1", FindingKind::GeneratorLimited, "", 15) }];
     run
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use timeline::facts::{EndReason, LoadModel, RunEnd, RunMeta};
 use timeline::figures;
 use timeline::histogram::{self, Histogram};
-use timeline::lane::Shape;
+use timeline::lane::{Shape, names};
+use timeline::text::plural;
 use timeline::{Finding, Quality, RunTime, Span, Timeline, Unit};
 
 use crate::date;
@@ -45,6 +46,10 @@ pub struct Summary {
     pub steps: Vec<Step>,
     /// Failed steps by kind of error, most frequent first.
     pub errors: Vec<ErrorCount>,
+    /// Requests that were sent again, since the target had reset, refused or dropped them unanswered: they are no errors; 0 in files of
+    /// older versions.
+    #[serde(default)]
+    pub retried: u64,
     /// Each phase.
     pub phases: Vec<Phase>,
     /// Lanes by canonical name, over all instances and subjects.
@@ -208,6 +213,46 @@ pub struct ErrorCount {
     pub kind: String,
     /// How often.
     pub count: u64,
+    /// Of kind `status`: by which status, most frequent first. What is missing to the count are statuses that were not told apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<StatusCount>,
+}
+
+impl ErrorCount {
+    /// The kind as people read it, with the statuses: `timeout`, `status 503`, `status (503: 80, 429: 20)`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        if self.statuses.is_empty() {
+            return self.kind.clone();
+        }
+        if let [only] = self.statuses.as_slice()
+            && only.count == self.count
+        {
+            return format!("{} {}", self.kind, only.status);
+        }
+        let mut list: Vec<String> =
+            self.statuses.iter().map(|s| format!("{}: {}", s.status, s.count)).collect();
+        let others = self.others();
+        if others > 0 {
+            list.push(format!("others: {others}"));
+        }
+        format!("{} ({})", self.kind, list.join(", "))
+    }
+
+    /// Those that no status is told of.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.count.saturating_sub(self.statuses.iter().map(|s| s.count).sum())
+    }
+}
+
+/// How often steps failed by one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusCount {
+    /// Which status.
+    pub status: u16,
+    /// How often.
+    pub count: u64,
 }
 
 /// A phase and its load.
@@ -263,7 +308,7 @@ pub struct Lane {
 /// The load generator's own health.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// It could not keep its schedule: the run is invalid.
+    /// It could not keep its schedule, as a finding says or the figures of the whole run: the run is invalid.
     pub limited: bool,
     /// Worker processes.
     pub workers: u32,
@@ -294,6 +339,19 @@ impl Generator {
     #[must_use]
     pub fn made(&self) -> u64 {
         self.achieved.min(self.offered)
+    }
+
+    /// Were so many starts of the whole run so late that its times say little about the target? The finding looks at whole seconds of a
+    /// load that has settled, which a short run, or one of short phases, has few of.
+    fn was_late(&self) -> bool {
+        /// Share of the starts: what the finding needs, too.
+        const SHARE: f64 = 0.15;
+        /// Lateness that response times of some milliseconds drown in, ns.
+        const LATE_NS: f64 = 50e6;
+        /// Below so many a p99 is one sample.
+        const LEAST_STARTS: u64 = 100;
+        let late = self.late as f64 >= SHARE * self.achieved as f64;
+        self.achieved >= LEAST_STARTS && late && self.lateness.p99.is_some_and(|p99| p99 >= LATE_NS)
     }
 }
 
@@ -421,6 +479,7 @@ impl Summary {
             total: read::step(timeline, None, &spans),
             steps: figures::steps(timeline).iter().map(|s| read::step(timeline, Some(s), &spans)).collect(),
             errors: read::errors(timeline, &spans),
+            retried: figures::total(timeline, names::RETRIED, None, &spans),
             phases: read::phases(timeline),
             lanes: read::lanes(timeline, &spans),
             generator: read::generator(meta, timeline, &spans),
@@ -448,12 +507,33 @@ impl Summary {
                 .chain(timeline.plan().changes.told(timeline.now()))
                 .collect(),
         };
+        let sent_again = summary.sent_again();
+        summary.notes.extend(sent_again);
         felt::tell(&mut summary, timeline, &spans);
+        summary.generator.limited = verdict::limited(findings).is_some() || summary.generator.was_late();
         let (verdict, why) = verdict::of(&summary, meta, timeline, findings);
-        summary.generator.limited = verdict::limited(findings).is_some();
         summary.verdict = verdict;
         summary.verdict_reason = why;
         summary
+    }
+
+    /// What became of requests that were no errors, but might have been.
+    fn sent_again(&self) -> Option<String> {
+        let were = if self.retried == 1 { "was" } else { "were" };
+        let requests = plural(self.retried as usize, "request");
+        (self.retried > 0).then(|| {
+            format!(
+                "{requests} {were} reset, refused or dropped unanswered by the target, and {were} sent again: no error is counted for that"
+            )
+        })
+    }
+
+    /// Most sessions that were open at once; none if nobody told of any. Older recordings, and other tools, tell of those that were seen
+    /// at some moments only.
+    #[must_use]
+    pub fn most_sessions(&self) -> Option<f64> {
+        let lanes = [names::MOST_SESSIONS, names::OPEN_SESSIONS];
+        lanes.iter().find_map(|name| self.lanes.get(*name)).map(|lane| lane.max)
     }
 
     /// What speaks against the run as a whole, as a word and why, where the exit code is not 0 and no failing gate says it: it is invalid,
@@ -594,6 +674,44 @@ mod tests {
             (s.verdict, s.verdict_reason.as_str()),
             (Verdict::Invalid, "the recording was cut off at 01:00")
         );
+    }
+
+    /// The flash sale, in which this rate lane had a value of 10 a second for a second.
+    fn with_rates(lanes: &[(&str, &str)]) -> Summary {
+        let mut run = fixture::flash_sale();
+        for (name, subject) in lanes {
+            let id = timeline::lane::LaneId(run.timeline.series().len() as u32);
+            let spec = timeline::LaneSpec::rate(*name, "gen-0", Unit::PerSecond).about(*subject);
+            run.timeline.apply(&timeline::Entry::Lane(id, spec));
+            for (ms, value) in [(20_000, 0.0), (21_000, 10.0), (22_000, 0.0)] {
+                let at = RunTime::from_ms(ms);
+                run.timeline.apply(&timeline::Entry::Sample { lane: id, at, value });
+            }
+        }
+        run.summary()
+    }
+
+    #[test]
+    fn failed_steps_are_counted_by_status_within_their_kind() {
+        let lane = |subject| (names::ERRORS, subject);
+        let s = with_rates(&[lane("status 503"), lane("status 429"), lane("status"), lane("reset")]);
+        let status = s.errors.iter().find(|e| e.kind == "status").unwrap();
+        assert_eq!((s.errors[0].kind.as_str(), status.count, status.others()), ("status", 30, 10));
+        let told: Vec<String> = s.errors.iter().map(ErrorCount::told).collect();
+        assert_eq!(told, ["status (429: 10, 503: 10, others: 10)", "timeout", "reset"]);
+        let one = with_rates(&[lane("status 500")]);
+        assert!(one.errors.iter().any(|e| e.told() == "status 500"), "{:?}", one.errors);
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        check(&schema, &schema, &serde_json::to_value(&s).unwrap(), "summary");
+    }
+
+    #[test]
+    fn requests_that_were_sent_again_are_no_errors_but_are_told() {
+        let before = fixture::flash_sale().summary();
+        let s = with_rates(&[(names::RETRIED, "")]);
+        assert_eq!((before.retried, s.retried, s.total.errors), (0, 10, before.total.errors));
+        insta::assert_snapshot!(s.notes.last().unwrap(), @"10 requests were reset, refused or dropped unanswered by the target, and were sent again: no error is counted for that");
+        assert_eq!(s.notes.len(), before.notes.len() + 1);
     }
 
     #[test]

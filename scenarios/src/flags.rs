@@ -180,12 +180,12 @@ impl RunPlan {
         for fault in self.injected().iter().filter(|f| f.at_ns >= end) {
             let at = show_duration(fault.at_ns);
             let w = Wrong::new(format!("the fault at {at} would come after the load's end"));
-            wrong.push(w.expected(format!("a load longer than {at}")));
+            wrong.push(w.expected(format!("a load longer than {at}")).in_front(&self.name));
         }
         for action in self.acted().iter().filter(|a| a.at_ns >= end) {
             let at = show_duration(action.at_ns);
             let w = Wrong::new(format!("the action at {at} would come after the load's end"));
-            wrong.push(w.expected(format!("a load longer than {at}")));
+            wrong.push(w.expected(format!("a load longer than {at}")).in_front(&self.name));
         }
         let endless = self.sessions.iter().find(|k| k.is_endless());
         if let (Some(kind), true) = (endless, flags.iterations.is_some()) {

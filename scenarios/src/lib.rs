@@ -23,7 +23,7 @@ mod text;
 
 use std::path::Path;
 
-use crate::mistake::{Wrong, closest, listed, quoted};
+use crate::mistake::{Wrong, closest, quoted};
 use crate::plan::RunPlan;
 
 pub use crate::describe::describe;
@@ -76,6 +76,11 @@ fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
         return Ok((text.to_owned(), Origin { name: name.to_owned(), file: None }));
     }
     let path = Path::new(name_or_path);
+    if !path.exists()
+        && let Some(wrong) = address_as_scenario(name_or_path)
+    {
+        return Err(wrong);
+    }
     let looks_like_path = name_or_path.contains(['/', '\\']) || path.extension().is_some_and(|e| e == "toml");
     if !looks_like_path && !path.exists() {
         return Err(unknown(name_or_path));
@@ -85,13 +90,28 @@ fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {
     Ok((text, Origin { name: stem, file: Some(path.to_owned()) }))
 }
 
+/// What a scenario is named by.
+const NAMED_BY: &str = "a name that `dyno scenarios list` tells, or the path of a TOML file";
+
+/// Other load generators take an address where a scenario stands here.
+fn address_as_scenario(text: &str) -> Option<Wrong> {
+    let address = match text {
+        port if port.starts_with(':') => format!("http://127.0.0.1{port}"),
+        whole if whole.contains("://") => whole.to_owned(),
+        host if host.contains(':') => format!("http://{host}"),
+        _ => return None,
+    };
+    text::address::target_and_path(&address).ok()?;
+    let wrong = Wrong::new(format!("{} is an address, not a scenario", quoted(text))).expected(NAMED_BY);
+    Some(wrong.help(format!("did you mean `dyno run --url {}`?", timeline::text::clean(&address, 200))))
+}
+
 fn unknown(name: &str) -> Wrong {
-    let names = || catalog::names();
     let wrong =
-        Wrong::new(format!("there is no scenario {} in the catalogue, and no such file", quoted(name)))
-            .expected(format!("one of {}, or the path of a TOML file", listed(names())));
-    match closest(name, names()) {
+        Wrong::new(format!("there is no scenario {} in the catalogue, and no such file", quoted(name)));
+    // Eighty names are no help to somebody who has misspelt one.
+    match closest(name, catalog::names()) {
         Some(close) => wrong.help(format!("did you mean `{close}`?")),
-        None => wrong.help("`dyno scenarios list` tells what each one shows"),
+        None => wrong.expected(NAMED_BY),
     }
 }

@@ -2,11 +2,17 @@
 //!
 //! Owns the one request; how much load there is, `flags` says.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 use timeline::metric::Mapping;
 
+use crate::files;
 use crate::flags::LoadFlags;
 use crate::mistake::{ScenarioError, Wrong, quoted};
-use crate::parse::{DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, http_flag, option_gates};
+use crate::parse::{
+    DEFAULT_GRACE_NS, DEFAULT_SEED, DEFAULT_TIMEOUT_NS, MAX_FILE_BYTES, http_flag, option_gates,
+};
 use crate::plan::{
     Of, Part, Repeat, Request, RequestOptions, RunPlan, SessionKind, Step, StepId, Target, Template, Timer,
     Times, Transport,
@@ -26,7 +32,7 @@ pub struct Quick {
     pub load: LoadFlags,
     /// `GET` if not given, or `POST` with a body.
     pub method: Option<String>,
-    /// Body; its type is JSON if it looks like it, unless a header says another.
+    /// Body, or `@FILE`, whose text it is; its type is JSON if it looks like it, unless a header says another.
     pub body: Option<String>,
     /// `Name: value`.
     pub headers: Vec<String>,
@@ -123,10 +129,12 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         let w = Wrong::new("a content type without a body").expected("`--body` beside it");
         note(vec![w], "--header");
     }
-    let body = quick.body.as_deref().map(|text| {
+    let text = quick.body.as_deref().map(body_text);
+    let text = text.transpose().map_err(|w| note(vec![w], "--body")).ok().flatten();
+    let body = text.map(|text| {
         let guessed =
             if text.trim_start().starts_with(['{', '[']) { "application/json" } else { "text/plain" };
-        let template = hole_template(text).map_err(|all| note(all, "--body")).unwrap_or_default();
+        let template = hole_template(&text).map_err(|all| note(all, "--body")).unwrap_or_default();
         let kind = kind.unwrap_or(guessed);
         (kind.to_owned(), json::of_type(kind, template).into())
     });
@@ -140,6 +148,15 @@ fn request(quick: &Quick, path: &str, wrong: &mut Vec<Wrong>) -> Request {
         checks: Vec::new(),
         saves: Vec::new(),
         options: RequestOptions::default(),
+    }
+}
+
+/// What `--body` says, or what the file holds that it names by `@`, as curl does.
+fn body_text(text: &str) -> Result<Cow<'_, str>, Wrong> {
+    match text.strip_prefix('@') {
+        None => Ok(Cow::Borrowed(text)),
+        Some("") => Err(Wrong::new("`@` names no file").expected("the body itself, or @FILE")),
+        Some(file) => files::text(Path::new(file), MAX_FILE_BYTES as u64).map(Cow::Owned),
     }
 }
 

@@ -68,7 +68,7 @@ impl Server {
                 options.extend((kind == Kind::Unwatched).then_some("--unwatched"));
                 place.keep_to(|s| &s.target);
                 let log = place.scratch.join("backend.log");
-                let backend = Backend::start_with(1, Runtime::Rust, &options, &log)?;
+                let backend = Backend::start_with(1, Runtime::Rust, &options, &log, || false)?;
                 let url = scenarios::base_url(&backend.ready.url).map_err(anyhow::Error::msg)?;
                 (url.port, Running::Backend(backend))
             }

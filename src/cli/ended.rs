@@ -9,8 +9,8 @@ use super::Vars;
 /// `dyno report`
 #[derive(Debug, Clone, Args)]
 pub struct ReportArgs {
-    /// A run's folder or its recording.
-    pub run: PathBuf,
+    /// A run's folder or its recording [default: the newest in dyno-runs].
+    pub run: Option<PathBuf>,
     /// Folder to write to [default: the run's].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -53,8 +53,7 @@ pub struct RedactArgs {
 /// `dyno explain`
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// A run's folder or its recording.
-    #[arg(required_unless_present = "schema")]
+    /// A run's folder or its recording [default: the newest in dyno-runs].
     pub run: Option<PathBuf>,
     /// Leave out statements and addresses.
     #[arg(long)]

@@ -1,11 +1,14 @@
-//! Which run `dyno watch` means: by address, folder, identity, or the one that is running.
+//! Which run is meant: by `dyno watch`, by address, folder, identity, or the one that is running; where a run that has ended is read and
+//! none was named, the newest.
 
 use std::path::{Path, PathBuf};
 
 use timeline::recording::{FILE_NAME, in_folder, is_written};
+use timeline::text::clean;
 
 use crate::files::RUNS;
 use crate::outcome::UserError;
+use crate::show::say;
 
 /// A run that can be followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +41,11 @@ pub fn named(what: &str) -> anyhow::Result<Option<Found>> {
             return Ok(Some(Found::Here(file)));
         }
     }
-    if is_id(what) {
+    // A target has a port, a path or a domain; a host of this network that has none of them can be written as an address.
+    if !what.contains([':', '/', '.']) {
         return Err(UserError::wrong(format!(
-            "there is no run {what} in {RUNS}; a run that was started with --out is named by its folder"
+            "there is no run {} in {RUNS}; a run that was started with --out is named by its folder, a backend by :PORT or http://HOST:PORT",
+            clean(what, 80)
         )));
     }
     Ok(None)
@@ -61,6 +66,30 @@ pub fn running() -> anyhow::Result<Option<Found>> {
     Ok(all.pop().map(Found::Here))
 }
 
+/// The run that was named, or else the newest that has ended; which one, is said on standard error.
+pub fn or_newest(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(run) = named {
+        return Ok(run.to_owned());
+    }
+    let newest = newest_in(Path::new(RUNS)).ok_or_else(|| {
+        UserError::wrong(format!(
+            "there is no run in {RUNS} that has ended; expected a run's folder or its recording"
+        ))
+    })?;
+    say(format_args!("dyno: the newest run: {}", newest.display()));
+    Ok(newest)
+}
+
+/// The folder in `runs` whose recording was written last; not one that is being written.
+fn newest_in(runs: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(runs).ok()?.flatten();
+    let ended = entries.filter_map(|entry| {
+        let recording = in_folder(&entry.path()).filter(|file| !is_written(file))?;
+        Some((recording.metadata().and_then(|m| m.modified()).ok()?, entry.path()))
+    });
+    ended.max().map(|(_, folder)| folder)
+}
+
 /// Recordings in `runs` that are being written.
 fn in_progress(runs: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(runs).into_iter().flatten().flatten();
@@ -74,13 +103,6 @@ fn folder(recording: &Path) -> &Path {
     recording.parent().unwrap_or(recording)
 }
 
-/// `20261123-064501-7`, with or without a suffix: what nobody calls a host.
-fn is_id(what: &str) -> bool {
-    let parts: Vec<&str> = what.split('-').collect();
-    let digits = |n: usize, part: &&str| part.len() == n && part.bytes().all(|b| b.is_ascii_digit());
-    parts.len() >= 3 && digits(8, &parts[0]) && digits(6, &parts[1])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,11 +114,13 @@ mod tests {
         let there = |address: &str, tls| Some(Found::There { address: address.to_owned(), tls });
         assert_eq!(named("dyno://127.0.0.1:7").unwrap(), there("127.0.0.1:7", false));
         assert_eq!(named("dynos://host:7/").unwrap(), there("host:7", true));
-        for target in [":3000", "http://127.0.0.1:3000", "localhost:80", "my-shop-1"] {
+        for target in [":3000", "http://127.0.0.1:3000", "localhost:80", "shop.local", "shop/cart"] {
             assert_eq!(named(target).unwrap(), None, "{target}");
         }
-        let error = named("20261123-064501-7").unwrap_err().to_string();
-        assert!(error.contains("no run 20261123-064501-7"), "{error}");
+        for run in ["20261123-064501-7", "nosuch", "my-shop-1"] {
+            let error = named(run).unwrap_err().to_string();
+            assert!(error.contains(&format!("no run {run} in dyno-runs")), "{error}");
+        }
         let empty = tempfile::tempdir().unwrap();
         assert!(
             named(&empty.path().display().to_string()).unwrap_err().to_string().contains("recording.dyno")
@@ -116,5 +140,28 @@ mod tests {
         assert_eq!(in_progress(runs.path()), [file("b")]);
         drop(writer);
         assert!(in_progress(runs.path()).is_empty());
+    }
+
+    #[test]
+    fn the_newest_run_is_the_one_whose_recording_was_written_last() {
+        let runs = tempfile::tempdir().unwrap();
+        assert_eq!(newest_in(runs.path()), None);
+        assert_eq!(newest_in(&runs.path().join("nowhere")), None);
+        let at = |run: &str| runs.path().join(run);
+        // By name the other way round, and a folder without a recording beside them.
+        for (run, seconds) in [("c", 1), ("b", 3), ("a", 2)] {
+            std::fs::create_dir(at(run)).unwrap();
+            let file = at(run).join(FILE_NAME);
+            drop(Writer::create(&file, &RunMeta::default()).unwrap());
+            let written = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            std::fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
+        }
+        std::fs::create_dir(at("z")).unwrap();
+        assert_eq!(newest_in(runs.path()), Some(at("b")));
+        std::fs::create_dir(at("now")).unwrap();
+        let writer = Writer::create(&at("now").join(FILE_NAME), &RunMeta::default()).unwrap();
+        assert_eq!(newest_in(runs.path()), Some(at("b")), "that one goes on");
+        drop(writer);
+        assert_eq!(newest_in(runs.path()), Some(at("now")));
     }
 }

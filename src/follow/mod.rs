@@ -25,7 +25,7 @@ use crate::files::cannot;
 use crate::outcome::{Outcome, UserError};
 use crate::run::{diagnose, stop};
 use crate::screen::{Screen, announce};
-use crate::show::{print, say};
+use crate::show::{columns, print, say};
 use find::Found;
 use remote::{Arrived, Remote};
 
@@ -134,7 +134,7 @@ fn conclude(follower: &Follower, why: &Why) -> anyhow::Result<Outcome> {
         }
         Why::Ended => {
             let summary = reports::Summary::new(meta, timeline, findings, follower.end());
-            print(&reports::text::summary(&summary, &[]))
+            print(&reports::text::summary_within(&summary, &[], columns()))
         }
         Why::Lost(why) => {
             Err(UserError::unreachable(format!("the run was seen until {}, then {why}", follower.at())))

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use timeline::MonoNs;
 use timeline::recorder::Handle;
+use timeline::text::plural;
 
 use super::figures::Figures;
 use super::output::Heard;
@@ -114,7 +115,10 @@ impl Asking {
             });
         }
         if self.unread > 0 {
-            notes.push(format!("{} answer(s) of goose's controller could not be read", self.unread));
+            notes.push(format!(
+                "{} of goose's controller could not be read",
+                plural(self.unread as usize, "answer")
+            ));
         }
         notes
     }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use reports::discreet::Discreet;
 use timeline::recorder::Finished;
+use timeline::recording::in_folder;
 
 use crate::ci::Ci;
 use crate::outcome::{Outcome, UserError};
-use crate::show::print;
+use crate::show::{columns, print};
 
 /// Writes the reports into `folder`, prints the summary, and says how it ended. Under `ci` also tells the CI server, which
 /// shows findings at `scenario` if that is a file.
@@ -18,9 +19,11 @@ pub fn finish(
     scenario: Option<&str>,
 ) -> anyhow::Result<Outcome> {
     let (summary, written) = write(finished, folder, ci.is_some_and(Ci::is_discreet));
-    let files = written.as_deref().unwrap_or_default();
+    let mut files: Vec<PathBuf> = in_folder(folder).into_iter().collect();
+    files.extend_from_slice(written.as_deref().unwrap_or_default());
+    files.extend(ci.map(|_| folder.join(reports::ci::FOLDER)));
     // What was found is said even when it cannot be written down.
-    let said = reports::text::summary(&summary, files);
+    let said = reports::text::summary_within(&summary, &files, columns()) + &reports::text::more(folder);
     let printed = print(&ci.map_or_else(|| said.clone(), |ci| ci.text(&said)));
     written.map_err(UserError::wrong)?;
     if let Some(ci) = ci {

@@ -1,11 +1,12 @@
 //! The load while it lasts: its figures go to the recorder; people and gates may end it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dashboard::app::UiCommand;
 use loadgen::lanes::{Lanes, Reading};
+use loadgen::protocol::Counters;
 use loadgen::{Coordinator, LoadUpdate};
 use scenarios::plan::RunPlan;
 use timeline::amendment::{self, Amendment};
@@ -48,14 +49,14 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
     let lanes = Lanes::new(&plan.steps).with_kinds(kinds);
     let mut carrier = Carrier { lanes, ids: Vec::new(), handle: wishes.handle };
     let mut ending = Ending::default();
-    let (mut notes, mut redirects) = (Vec::new(), Redirects::default());
+    let (mut notes, mut tally) = (Vec::new(), Tally::default());
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             update = load.next() => match update {
                 Some(update) => {
                     note(&update, &mut notes, wishes.handle);
-                    redirects.learn(&update);
+                    tally.learn(&update);
                     carrier.carry(&update);
                 }
                 None => break,
@@ -63,7 +64,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
             _ = look.tick() => ending.look(&mut load, wishes),
         }
     }
-    notes.extend(redirects.note());
+    notes.extend(tally.notes(plan));
     Ended { reason: ending.reason.unwrap_or(EndReason::Completed), notes }
 }
 
@@ -101,21 +102,70 @@ fn amended(at: RunTime, what: Amendment) -> Option<String> {
     }
 }
 
-/// Redirects that were not followed, of each worker: a total, as it was last told.
+/// What workers count that is in no figure, as each has told it last.
 #[derive(Default)]
-struct Redirects(HashMap<usize, u64>);
+struct Tally {
+    last: HashMap<usize, Counters>,
+    /// For each feeder that has run out of rows: since when.
+    rowless: BTreeMap<usize, RunTime>,
+}
 
-impl Redirects {
+impl Tally {
     fn learn(&mut self, update: &LoadUpdate) {
         if let LoadUpdate::Counters(worker, counters) = update {
-            self.0.insert(*worker, counters.unfollowed_redirects);
+            for (feeder, _) in counters.rowless.iter().enumerate().filter(|(_, n)| **n > 0) {
+                self.rowless.entry(feeder).or_insert(RunTime(counters.at));
+            }
+            self.last.insert(*worker, counters.clone());
         }
+    }
+
+    fn sum(&self, of: impl Fn(&Counters) -> u64) -> u64 {
+        self.last.values().map(of).sum()
+    }
+
+    /// A sentence for each thing that there was.
+    fn notes(&self, plan: &RunPlan) -> Vec<String> {
+        let mut notes: Vec<String> = self.redirects().into_iter().collect();
+        notes.extend(self.rowless.iter().map(|(&feeder, since)| {
+            let n = self.sum(|c| c.rowless.get(feeder).copied().unwrap_or(0));
+            format!(
+                "data `{}` had no rows left from {since} on: {} dropped; each row is used once (order = \"unique\")",
+                plan.feeders.get(feeder).map_or("", |f| f.name.as_str()),
+                plural(n as usize, "start")
+            )
+        }));
+        notes.extend(self.crowded(plan));
+        let n = self.sum(|c| c.over_descriptors);
+        notes.extend((n > 0).then(|| {
+            format!(
+                "{} dropped: the load workers had no file descriptors for further sessions; raise the limit (ulimit -n), or give more \
+                 --load-workers",
+                plural(n as usize, "start")
+            )
+        }));
+        notes
+    }
+
+    /// Starts that found no session free.
+    fn crowded(&self, plan: &RunPlan) -> Option<String> {
+        let n = self.sum(|c| c.over_cap);
+        let caps: BTreeSet<u64> = plan.phases.iter().filter_map(|p| p.model.rules().max_sessions).collect();
+        let busy = match caps.first() {
+            Some(1) if caps.len() == 1 => "the only session was busy".to_owned(),
+            Some(cap) if caps.len() == 1 => format!("all {cap} sessions were busy"),
+            _ => "all sessions that their phase allows were busy".to_owned(),
+        };
+        let starts = plural(n as usize, "start");
+        (n > 0).then(|| {
+            format!("{starts} dropped: {busy}; raise --sessions, or `max-sessions` in a scenario's phase")
+        })
     }
 
     /// None where there are none. Other tools follow redirects unasked: whoever comes from them would take the times of the redirects
     /// for those of the pages behind them.
-    fn note(&self) -> Option<String> {
-        let n: u64 = self.0.values().sum();
+    fn redirects(&self) -> Option<String> {
+        let n = self.sum(|c| c.unfollowed_redirects);
         let were = if n == 1 { "was a redirect that was" } else { "were redirects that were" };
         (n > 0).then(|| {
             format!(
@@ -241,26 +291,68 @@ fn marker(at: RunTime) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use loadgen::protocol::Counters;
-
     use super::*;
+
+    /// A plan of one step that gets this path, with this besides.
+    fn plan(path: &str, text: &str) -> RunPlan {
+        let origin = scenarios::Origin { name: "t".to_owned(), file: None };
+        let text = format!(
+            "[target]\nurl = \"http://127.0.0.1:1\"\n[[session]]\nname = \"s\"\nsteps = [{{ name = \"a\", get = \"{path}\" }}]\n{text}"
+        );
+        scenarios::parse(&text, &origin, &scenarios::Overrides::default()).unwrap()
+    }
+
+    /// What is told at the end, if workers said this, one after the other.
+    fn told(plan: &RunPlan, said: Vec<(usize, Counters)>) -> Vec<String> {
+        let mut tally = Tally::default();
+        for (worker, counters) in said {
+            tally.learn(&LoadUpdate::Counters(worker, counters));
+        }
+        tally.notes(plan)
+    }
 
     #[test]
     fn redirects_that_were_not_followed_are_told_once_for_all_workers() {
+        let plan = plan("/", "[[phase]]\nname = \"p\"\nfor = \"1s\"\nsessions = 1\n");
         let told = |totals: &[(usize, u64)]| {
-            let mut redirects = Redirects::default();
-            for &(worker, unfollowed_redirects) in totals {
-                let counters = Counters { unfollowed_redirects, ..Counters::default() };
-                redirects.learn(&LoadUpdate::Counters(worker, counters));
-            }
-            redirects.note()
+            let counters = |&(worker, unfollowed_redirects): &(usize, u64)| {
+                (worker, Counters { unfollowed_redirects, ..Counters::default() })
+            };
+            told(&plan, totals.iter().map(counters).collect())
         };
-        assert_eq!(told(&[(0, 0), (1, 0)]), None);
+        assert!(told(&[(0, 0), (1, 0)]).is_empty());
         let rest = "not followed: `redirects = 10` in a scenario's `[target]`, or in a step, follows those \
                     to the same host and port";
-        assert_eq!(told(&[(0, 1), (1, 0)]), Some(format!("1 answer was a redirect that was {rest}")));
+        assert_eq!(told(&[(0, 1), (1, 0)]), [format!("1 answer was a redirect that was {rest}")]);
         // Of a worker the last total holds.
         let many = told(&[(0, 20), (1, 3), (0, 40)]);
-        assert_eq!(many, Some(format!("43 answers were redirects that were {rest}")));
+        assert_eq!(many, [format!("43 answers were redirects that were {rest}")]);
+    }
+
+    #[test]
+    fn why_starts_were_dropped_is_told() {
+        let phase = "[[phase]]\nname = \"p\"\nfor = \"9s\"\narrivals = \"50/s\"\nmax-sessions = 5\n";
+        let data = "[data.users]\nrows = [{ name = \"a\" }]\norder = \"unique\"\n";
+        let mut plan = plan("/${users.name}", &format!("{phase}{data}"));
+        let said = |at_s: u64, rowless: u64, over_cap: u64, over_descriptors: u64| Counters {
+            at: at_s * 1_000_000_000,
+            rowless: vec![rowless],
+            over_cap,
+            over_descriptors,
+            ..Counters::default()
+        };
+        let said = vec![
+            (0, said(1, 0, 0, 0)),
+            (1, said(2, 30, 9, 0)),
+            (0, said(3, 1, 0, 4)),
+            (1, said(4, 99, 134, 0)),
+        ];
+        insta::assert_snapshot!(told(&plan, said.clone()).join("\n"), @r#"
+        data `users` had no rows left from 00:02 on: 100 starts dropped; each row is used once (order = "unique")
+        134 starts dropped: all 5 sessions were busy; raise --sessions, or `max-sessions` in a scenario's phase
+        4 starts dropped: the load workers had no file descriptors for further sessions; raise the limit (ulimit -n), or give more --load-workers
+        "#);
+        plan.phases.clear();
+        assert!(told(&plan, said)[1].contains("all sessions that their phase allows were busy"));
     }
 }

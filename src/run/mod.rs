@@ -22,6 +22,7 @@ use timeline::facts::RunEnd;
 use timeline::recorder::{Diagnose, Finished, Handle, Options, Recorder};
 use timeline::recording::FILE_NAME;
 use timeline::snapshot::RunState;
+use timeline::text::plural;
 use timeline::{MonoNs, Remedy, RunClock, RunTime};
 
 use crate::backend_process::Backend;
@@ -30,19 +31,22 @@ use crate::cli::RunArgs;
 use crate::cores::{self, Split};
 use crate::files::{cannot, make_folder};
 use crate::live::{self, Exports};
-use crate::outcome::{Outcome, UserError};
+use crate::outcome::{Outcome, UserError, error_code};
 use crate::screen::Screen;
 use crate::serve::Door;
 use crate::sources::{Attach, Located, Permission, Settled, Sources};
 use crate::twin;
 use interim::Interim;
 use prepare::Job;
+use stop::Stops;
 use truth::{Control, Injector};
 
 /// Worker processes of the bundled backend unless told otherwise: enough to be a cluster.
 const BACKEND_WORKERS: usize = 2;
 /// More than this are not started unasked: the plan is then refused, as one that needs more descriptors.
 const MOST_BACKEND_WORKERS: usize = 16;
+/// What the bundled backend has to say, in the run's folder.
+const BACKEND_LOG: &str = "backend.log";
 /// From the beginning of the recording to the run's first instant: the screen stands, and the sources have been attached.
 const LEAD: Duration = Duration::from_millis(500);
 /// What the dashboard may ask of a run.
@@ -83,10 +87,18 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let (sizing, workers) = size(job, args)?;
     let door = Door::open(&args.serve)?;
     let page = args.metrics_listen.map(live::listen).transpose()?;
+    let is_ours = args.out.as_deref().is_none_or(|out| !out.exists());
     let folder = make_folder(args.out.as_deref(), &job.run_id)?;
     let all_cores = cores::usable();
     let split = cores::split(&all_cores).filter(|_| bundled);
-    let backend = bundled.then(|| start_backend(args, workers, split.as_ref(), &folder)).transpose()?;
+    // With somebody else's target, Ctrl-C ends us at the question whether to look inside, and is listened for after it.
+    let stops = bundled.then(stop::listen).transpose()?;
+    let started = stops.as_ref().map(|stops| start_backend(args, workers, split.as_ref(), &folder, stops));
+    let backend = started.transpose().inspect_err(|e| {
+        if error_code(e) == Outcome::Interrupted.code() {
+            leave_nothing(&folder, is_ours);
+        }
+    })?;
     if let Some(split) = &split {
         cores::keep_to(&split.generator);
     }
@@ -105,6 +117,7 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
         cores: all_cores.len(),
         split,
         url,
+        stops,
     };
     let finished = ran.run(door, page)?;
     drop(backend);
@@ -142,10 +155,11 @@ fn size(job: &Job, args: &RunArgs) -> anyhow::Result<(Sizing, usize)> {
     let each = sizing.connections.div_ceil(backends as u64);
     if resources.descriptors < FEWEST_DESCRIPTORS || (bundled && each > usable) {
         return Err(UserError::wrong(format!(
-            "too few file descriptors: the limit is {} for each process, and {} connections over {backends} backend \
-             worker(s) need {} in each; raise it (ulimit -n) or give more --workers",
+            "too few file descriptors: the limit is {} for each process, and {} connections over {} need \
+             {} in each; raise it (ulimit -n) or give more --workers",
             resources.descriptors,
             sizing.connections,
+            plural(backends, "backend worker"),
             each + resources.descriptors.saturating_sub(usable).max(FEWEST_DESCRIPTORS),
         )));
     }
@@ -168,11 +182,23 @@ fn start_backend(
     workers: usize,
     split: Option<&Split>,
     folder: &Path,
+    stops: &Stops,
 ) -> anyhow::Result<Backend> {
     if let Some(split) = split {
         cores::keep_to(&split.target);
     }
-    Backend::start(workers, args.runtime, &folder.join("backend.log"))
+    // It takes seconds, and much longer where packages are installed for it, or many rows are asked for.
+    crate::screen::announce_backend(&args.look);
+    Backend::start(workers, args.runtime, &folder.join(BACKEND_LOG), || stops.asked() > 0)
+}
+
+/// Of a run that never began: the same `--out` can be given again.
+fn leave_nothing(folder: &Path, is_ours: bool) {
+    // Whatever else is in the folder keeps it, and nothing depends on its going.
+    let _ = std::fs::remove_file(folder.join(BACKEND_LOG));
+    if is_ours {
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
 /// A run whose target stands.
@@ -187,6 +213,8 @@ struct Runner<'a> {
     cores: usize,
     split: Option<Split>,
     url: BaseUrl,
+    /// Where they are listened for already.
+    stops: Option<Stops>,
 }
 
 impl Runner<'_> {
@@ -197,7 +225,7 @@ impl Runner<'_> {
         let held = self.hold_remedies()?;
         let crew = runtime.block_on(Crew::hire(self.load_options()?)).map_err(load_error)?;
         // Up to here there is nothing to bring to an end: Ctrl-C ends us, also at the question whether to look inside.
-        let stops = stop::listen()?;
+        let stops = self.stops.clone().map_or_else(stop::listen, Ok)?;
 
         let clock = RunClock::with_origin(MonoNs(MonoNs::now().0 + LEAD.as_nanos() as u64));
         let recording = self.folder.join(FILE_NAME);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use scenarios::plan::{BaseUrl, Phase, RunPlan, Target, Timer};
-use scenarios::{Overrides, Quick};
+use scenarios::{Overrides, Quick, ScenarioError};
 use timeline::RunTime;
 use timeline::facts::{Again, RunMeta};
 use timeline::gate::Gate;
@@ -90,10 +90,17 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 vars: args.vars.env.iter().cloned().collect(),
                 caches_apart: caches_apart(),
             };
-            let mut plan = scenarios::load(name, &overrides).map_err(UserError::wrong)?;
+            let wrong = |e: ScenarioError| match args.scenario {
+                Some(_) => UserError::wrong(e),
+                None => UserError::wrong(format!(
+                    "{e}\n = help: {DEFAULT_SCENARIO} is run because no scenario was named; `dyno scenarios list` tells the others, and \
+                     --url loads an address without one"
+                )),
+            };
+            let mut plan = scenarios::load(name, &overrides).map_err(wrong)?;
             Attach::check(name, &plan.attach)?;
             let own = plan.phases.clone();
-            plan.replace_load(&(&args.load).into()).map_err(UserError::wrong)?;
+            plan.replace_load(&(&args.load).into()).map_err(wrong)?;
             let note = load_note(&args.load, &own, &plan.phases);
             (plan, scenarios::text_of(name).map_err(UserError::wrong)?, note)
         }

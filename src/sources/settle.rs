@@ -14,6 +14,7 @@ use profiler::sources::v8::{self, Installed, Place, Readers, Search};
 use profiler::sources::{AttachError, check_jvm, look_for_metrics, process};
 use scenarios::plan::BaseUrl;
 use timeline::metric::Mapping;
+use timeline::text::plural;
 
 use super::failed;
 use super::wanted::{Attach, Store};
@@ -499,7 +500,7 @@ fn described(processes: &[&Process]) -> String {
     runtimes.dedup();
     let mut text = format!("{} (pid {})", runtimes.join(" and "), pids(&listening));
     if !workers.is_empty() {
-        text += &format!(" with {} cluster worker(s) ({})", workers.len(), pids(&workers));
+        text += &format!(" with {} ({})", plural(workers.len(), "cluster worker"), pids(&workers));
     }
     text
 }
@@ -529,7 +530,7 @@ mod tests {
         let of = |pid, runtime, worker| Process { pid, runtime, worker };
         let cluster = [of(5, Runtime::Node, false), of(6, Runtime::Node, true), of(7, Runtime::Node, true)];
         let all: Vec<&Process> = cluster.iter().collect();
-        assert_eq!(described(&all), "node (pid 5) with 2 cluster worker(s) (6, 7)");
+        assert_eq!(described(&all), "node (pid 5) with 2 cluster workers (6, 7)");
         assert_eq!(described(&[&of(9, Runtime::Other("nginx".to_owned()), false)]), "nginx (pid 9)");
     }
 

@@ -140,6 +140,21 @@ pub fn is_generator(instance: &str) -> bool {
     !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// The subject of [`names::ERRORS`] for steps that fail by this status: `status 503`.
+#[must_use]
+pub fn status_error(status: u16) -> String {
+    format!("{STATUS_KIND} {status}")
+}
+
+/// The status in such a subject; none in that of another kind of error.
+#[must_use]
+pub fn error_status(subject: &str) -> Option<u16> {
+    subject.strip_prefix(STATUS_KIND)?.strip_prefix(' ')?.parse().ok()
+}
+
+/// The kind of error that statuses are.
+pub const STATUS_KIND: &str = "status";
+
 /// Canonical names. `NAME` in a family's lane (pool, cache) is chosen by the target: see [`names::of`].
 pub mod names {
     /// Planned starts of the schedule per second (rate; per worker).
@@ -148,7 +163,7 @@ pub mod names {
     pub const ACHIEVED: &str = "client.achieved";
     /// Steps finished per second, errors among them.
     pub const COMPLETED: &str = "client.completed";
-    /// Steps that failed per second; subject: kind of error.
+    /// Steps that failed per second; subject: kind of error, those of a status in lanes of their own ([`status_error`](super::status_error)).
     pub const ERRORS: &str = "client.errors";
     /// Steps that failed per second; subject: step.
     pub const STEP_ERRORS: &str = "client.step-errors";
@@ -162,6 +177,8 @@ pub mod names {
     pub const SESSIONS_BY_KIND: &str = "client.sessions-by-kind";
     /// Sessions started per second; subject: kind of session.
     pub const SESSIONS_STARTED: &str = "client.sessions-started";
+    /// Most sessions that were open at once since the sample before: between two looks one may begin and end.
+    pub const MOST_SESSIONS: &str = "client.most-sessions";
     /// Connections open now.
     pub const OPEN_CONNECTIONS: &str = "client.open-connections";
     /// Response time (finished - intended), histogram; subject: step.
@@ -176,6 +193,8 @@ pub mod names {
     pub const LATENESS: &str = "client.lateness";
     /// Planned starts that never happened, per second.
     pub const DROPPED: &str = "client.dropped";
+    /// Requests per second that were sent again, since the target had reset, refused or dropped them unanswered. They are no errors.
+    pub const RETRIED: &str = "client.retried";
     /// Bytes received per second.
     pub const RECEIVED: &str = "client.received";
     /// Bytes sent per second.
@@ -407,6 +426,12 @@ pub mod names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_is_read_from_what_is_told_of_it() {
+        assert_eq!(error_status(&status_error(503)), Some(503));
+        assert_eq!(["status", "timeout", "status code"].map(error_status), [None; 3]);
+    }
 
     #[test]
     fn a_member_is_named_between_family_and_part() {

@@ -406,6 +406,20 @@ pub struct SourceView {
     pub ageless: bool,
 }
 
+impl SourceView {
+    /// Its state beside its name, which most begin with: `of shop at ...` of `agent of shop at ...`.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        after_name(&self.state, &self.name).unwrap_or(&self.state)
+    }
+}
+
+/// What comes after the name that `state` begins with; none where it begins otherwise.
+fn after_name<'a>(state: &'a str, name: &str) -> Option<&'a str> {
+    let rest = state.strip_prefix(name)?;
+    rest.strip_prefix(": ").or_else(|| rest.strip_prefix(' '))
+}
+
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogLine {
@@ -426,6 +440,15 @@ impl LogLine {
         let state = self.text.strip_prefix(source)?.strip_prefix(": ")?;
         Some((source, state))
     }
+
+    /// As a person reads it: no source's name twice.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        match self.state() {
+            Some((source, state)) if after_name(state, source).is_some() => state,
+            _ => &self.text,
+        }
+    }
 }
 
 /// The best status that a finding of the run has; for headers.
@@ -437,6 +460,28 @@ pub fn counted(findings: &[Finding]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_named_once() {
+        let line = |name: &str, state: &str| LogLine {
+            at: RunTime::ZERO,
+            text: format!("{name}: {state}"),
+            source: Some(name.to_owned()),
+        };
+        for (name, state, shown, about) in [
+            ("host", "host: CPU in use", "host: CPU in use", "CPU in use"),
+            ("agent", "agent of shop", "agent of shop", "of shop"),
+            ("auto", "metrics found", "auto: metrics found", "metrics found"),
+            ("node", "nodes: 2", "node: nodes: 2", "nodes: 2"),
+        ] {
+            assert_eq!(line(name, state).shown(), shown);
+            assert_eq!(line(name, state).state(), Some((name, state)), "what it tells stays as it is");
+            let view = SourceView { name: name.to_owned(), state: state.to_owned(), ..SourceView::default() };
+            assert_eq!(view.about(), about);
+        }
+        let plain = LogLine { source: None, ..line("host", "host: CPU in use") };
+        assert_eq!(plain.shown(), "host: host: CPU in use", "nobody says that it is a source's");
+    }
 
     #[test]
     fn a_curve_has_a_point_at_every_quantile_that_people_name() {

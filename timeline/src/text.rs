@@ -7,7 +7,11 @@
 /// `1 run`, `5 runs`: for things whose plural takes an `s`.
 #[must_use]
 pub fn plural(n: usize, thing: &str) -> String {
-    if n == 1 { format!("1 {thing}") } else { format!("{n} {thing}s") }
+    match n {
+        1 => format!("1 {thing}"),
+        n if thing.ends_with('s') => format!("{n} {thing}es"),
+        n => format!("{n} {thing}s"),
+    }
 }
 
 /// `text` without control and bidirectional formatting characters (each becomes U+FFFD), cut to `max` characters with `…`.
@@ -38,7 +42,15 @@ fn is_harmful(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, clean_page};
+    use super::{clean, clean_page, plural};
+
+    #[test]
+    fn one_is_no_plural() {
+        let told = |n| [plural(n, "pool"), plural(n, "worker process")];
+        assert_eq!(told(1), ["1 pool", "1 worker process"]);
+        assert_eq!(told(2), ["2 pools", "2 worker processes"]);
+        assert_eq!(told(0)[1], "0 worker processes");
+    }
 
     #[test]
     fn escape_sequences_and_overrides_lose_their_power() {

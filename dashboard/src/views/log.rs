@@ -12,7 +12,7 @@ use crate::theme::Role;
 
 /// Lines that pass the filter, newest first.
 pub(super) fn rows<'a>(scene: &Scene<'a>) -> Vec<&'a LogLine> {
-    scene.snapshot.log.iter().rev().filter(|l| scene.model.passes(&l.text)).collect()
+    scene.snapshot.log.iter().rev().filter(|l| scene.model.passes(l.shown())).collect()
 }
 
 /// The view.
@@ -33,6 +33,6 @@ pub(super) fn lines(canvas: &mut Canvas<'_>, area: Rect, scene: &Scene<'_>, sele
     let selected = selected.map(|s| s.min(all.len() - 1));
     table::scroll(canvas, area, &all, selected, |canvas, row, line| {
         let at = format!(" {}  ", line.at);
-        canvas.pieces(row, &[(&at, Role::Dim), (&line.text, Role::Text)]);
+        canvas.pieces(row, &[(&at, Role::Dim), (line.shown(), Role::Text)]);
     });
 }

@@ -85,7 +85,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
             None => "no sample yet".to_owned(),
         };
         let (row, right) = layout::split_right(row, 14);
-        canvas.pieces(row, &[(&format!(" {:<9} ", source.name), Role::Strong), (&source.state, Role::Text)]);
+        canvas.pieces(row, &[(&format!(" {:<9} ", source.name), Role::Strong), (source.about(), Role::Text)]);
         canvas.right(right, &age, if stale { Role::Warning } else { Role::Dim });
     }
     let rest = if scene.size >= SizeClass::Standard { stores::draw(canvas, rest, s) } else { rest };

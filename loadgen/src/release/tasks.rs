@@ -134,10 +134,7 @@ pub(super) fn spawn(session: impl Future<Output = ()> + 'static) {
 pub(super) fn arrive(sitting: Sitting, origin: Origin, intended: u64) -> impl Future<Output = ()> {
     async move {
         sitting.down().await;
-        let Some(mut session) = Session::new(&sitting.shard, sitting.seat, origin, intended) else {
-            figures::add(&sitting.shard.figures.dropped, 1);
-            return;
-        };
+        let Some(mut session) = Session::new(&sitting.shard, sitting.seat, origin, intended) else { return };
         session.run().await;
     }
 }
@@ -161,10 +158,7 @@ pub(super) fn hold(sitting: Sitting, place: Rc<Place>, mut intended: u64) -> imp
             let origin = Origin { number, kind, pooled: place.is_one_client() };
             let empty_for = {
                 // A place for which no row is left stays empty.
-                let Some(mut session) = Session::new(&sitting.shard, seat, origin, intended) else {
-                    figures::add(&sitting.shard.figures.dropped, 1);
-                    break;
-                };
+                let Some(mut session) = Session::new(&sitting.shard, seat, origin, intended) else { break };
                 if let Some(links) = place.links() {
                     session.go_on_with(links);
                 }

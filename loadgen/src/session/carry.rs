@@ -75,7 +75,7 @@ impl Session {
             let closed = matches!(failure.kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
             let lost = reused && closed && ask.is_repeatable();
             if retried || answer.touched() || !(failure.untouched || lost) {
-                return Err(ask.kind_of(failure.kind, &answer));
+                return Err(ask.kind_of(failure.kind, &answer, &self.shard.figures));
             }
             retried = true;
             // The same request again: its random parts too.

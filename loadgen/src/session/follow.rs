@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Session;
 use crate::cookies::{path_of, value_in};
+use crate::figures::Figures;
 use crate::http::answer::Answer;
 use crate::http::redirect;
 use crate::kind::ErrorKind;
@@ -53,10 +54,15 @@ impl<'p> Ask<'p> {
         self.request.repeatable || self.hop.as_ref().is_some_and(|hop| hop.bare)
     }
 
-    /// What it is called that an answer broke off by this `kind`: that an error page is too large says less than its status does.
-    pub(super) fn kind_of(&self, kind: ErrorKind, answer: &Answer<'_>) -> ErrorKind {
+    /// What it is called that an answer broke off by this `kind`: that an error page is too large says less than its status does,
+    /// which is counted then.
+    pub(super) fn kind_of(&self, kind: ErrorKind, answer: &Answer<'_>, figures: &Figures) -> ErrorKind {
         let unwanted = answer.status() != 0 && !self.request.judging.wants(answer.status());
-        if kind == ErrorKind::TooLarge && unwanted { ErrorKind::Status } else { kind }
+        if kind != ErrorKind::TooLarge || !unwanted {
+            return kind;
+        }
+        figures.unwanted(answer.status());
+        ErrorKind::Status
     }
 
     /// Does the body wait for leave?

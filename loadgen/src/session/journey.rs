@@ -54,10 +54,11 @@ impl Session {
     async fn transaction(&mut self, coded: &Coded, walk: &mut Walk, transaction: usize) {
         let Some(&(step, inside)) = coded.steps.get(transaction) else { return };
         let started = self.begin(self.shard.program.timeout_ns);
-        let mut wrong = None;
+        let (mut wrong, mut status) = (None, None);
         let mut seen = |seen: Seen| {
             let kind = kind_of_seen(&seen);
             wrong = wrong.or(kind);
+            status = status.or((kind == Some(ErrorKind::Status)).then_some(seen.status));
             let took = (!seen.correction).then_some(seen.us * NS_PER_US);
             self.shard.figures.inside(inside, self.shard.now(), took, kind.is_some());
         };
@@ -79,6 +80,9 @@ impl Session {
             Some(Err(failure)) => Err(kind_of(failure)),
             Some(Ok(())) => wrong.map_or(Ok(()), Err),
         };
+        if let (Err(ErrorKind::Status), Some(status)) = (outcome, status) {
+            self.shard.figures.unwanted(status);
+        }
         self.finish(step, started, self.shard.now(), outcome);
     }
 }

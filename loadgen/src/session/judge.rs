@@ -62,7 +62,8 @@ impl Session {
         for save in &judging.saves {
             self.save(save, judged, json.as_ref());
         }
-        if judged.status().is_some_and(|status| !judging.wants(status)) {
+        if let Some(status) = judged.status().filter(|status| !judging.wants(*status)) {
+            self.shard.figures.unwanted(status);
             return Err(ErrorKind::Status);
         }
         let hold = judging.checks.iter().all(|check| holds(check, judged, json.as_ref(), service_ns));
@@ -93,7 +94,11 @@ impl Session {
         for save in judging.saves.iter().filter(|(_, from, _)| !from.needs_body()) {
             self.save(save, &Judged::Answer(answer), None);
         }
-        if judging.wants(answer.status()) { kind } else { ErrorKind::Status }
+        if judging.wants(answer.status()) {
+            return kind;
+        }
+        self.shard.figures.unwanted(answer.status());
+        ErrorKind::Status
     }
 
     /// Keeps one value in its variable.

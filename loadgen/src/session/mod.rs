@@ -137,7 +137,7 @@ enum Flow {
 
 impl Session {
     /// A session in `seat` that was to start at `intended` (run time, ns), which was counted as offered; none if a feeder has
-    /// no row left for it. Boxed: a future that holds it by value holds it twice, once on its way into a variable.
+    /// no row left for it, which is counted as dropped. Boxed: a future that holds it by value holds it twice, once on its way into a variable.
     #[must_use]
     pub fn new(shard: &Rc<Shard>, seat: SeatId, origin: Origin, intended: u64) -> Option<Box<Self>> {
         let mut stream = Stream::of(shard.program.seed, origin.number);

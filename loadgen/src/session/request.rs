@@ -81,7 +81,7 @@ impl Session {
             // What came before the request was sent answers nothing, and what follows it cannot be told apart (RFC 9112, 9.2).
             if reused && self.http.as_mut().is_some_and(|kept| !kept.is_quiet()) {
                 (self.http, reused) = (None, false);
-                figures::add(&self.shard.figures.retried, 1);
+                figures::add(&self.shard.figures.replaced, 1);
             }
             if self.http.is_none() {
                 self.http = Some(self.dial(Offer::Http1).await?);
@@ -109,7 +109,7 @@ impl Session {
                     let closed = matches!(kind, ErrorKind::Reset | ErrorKind::ClosedEarly);
                     // It may have been done all the same: what may be done but once is not asked for again (RFC 9110, 9.2.2).
                     if !reused || answer.touched() || !closed || !ask.is_repeatable() {
-                        return Err(ask.kind_of(kind, &answer));
+                        return Err(ask.kind_of(kind, &answer, &self.shard.figures));
                     }
                     // The same request again: its random parts too.
                     self.stream = ask.before.clone();

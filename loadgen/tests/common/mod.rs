@@ -57,6 +57,15 @@ impl Totals {
         all
     }
 
+    /// Failed steps by the status that they failed by.
+    pub fn statuses(&self) -> BTreeMap<u16, u64> {
+        let mut all = BTreeMap::new();
+        for (status, n) in self.counters.values().flat_map(|c| &c.statuses) {
+            *all.entry(*status).or_default() += n;
+        }
+        all
+    }
+
     /// For how long the machine has, or might have, held the run up, ms. A hiccup is told but once for the counters' 100 ms, and
     /// more may have fallen into them.
     pub fn stood_ms(&self) -> u64 {

@@ -322,7 +322,8 @@ fn what_is_said_unasked_is_no_answer_to_the_next_request() {
     let totals = run(plan(once(1), LONG_MS, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert_eq!((totals.finished[&0], totals.finished[&1]), (5, 5));
-    assert_eq!(totals.sum(|c| c.retried), 4, "each but the first had a new connection");
+    assert_eq!(totals.sum(|c| c.replaced), 4, "each but the first had a new connection");
+    assert_eq!(totals.sum(|c| c.retried), 0, "and was sent once");
 }
 
 #[test]

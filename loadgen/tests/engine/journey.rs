@@ -91,6 +91,7 @@ fn visitors_arrive_on_the_schedule_and_are_timed_to_the_end_and_to_the_first_byt
     assert_eq!(errors.get("status").copied().unwrap_or(0), finished(steps[3]), "{errors:?}");
     assert_eq!(errors.get("timeout").copied().unwrap_or(0), finished(steps[4]), "{errors:?}");
     assert_eq!(errors.len(), 2, "{errors:?}");
+    assert_eq!(totals.statuses().values().sum::<u64>(), finished(steps[3]), "{:?}", totals.statuses());
     let sum = steps.iter().map(|s| finished(*s)).sum::<u64>();
     assert_eq!(totals.sum(|c| c.completed), sum, "what is timed inside a step is in no total");
     assert_eq!(totals.sum(|c| c.open_sessions), 0);

@@ -81,6 +81,7 @@ fn checks_fail_where_they_do_not_hold_and_only_there() {
     let (totals, steps) = session(serve(act), 2, &format!("{good}{bad}"));
     assert_eq!(steps.len(), 8);
     assert_eq!(totals.errors(), BTreeMap::from([("status", 2), ("check", 10)]));
+    assert_eq!(totals.statuses(), BTreeMap::from([(200, 2)]));
 }
 
 #[test]

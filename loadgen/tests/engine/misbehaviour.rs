@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -108,6 +109,29 @@ fn all(mut cases: Vec<(&'static str, Vec<Step>)>) -> String {
         cases = rest;
     }
     told.join("\n")
+}
+
+#[test]
+fn a_request_that_is_reset_and_sent_again_is_no_error_but_told() {
+    /// Requests that were heard, and those that were reset: every second one, which is the second of its connection.
+    static HEARD: AtomicU64 = AtomicU64::new(0);
+    static RESET: AtomicU64 = AtomicU64::new(0);
+    fn act(_: &str, _: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        if HEARD.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
+            RESET.fetch_add(1, Ordering::SeqCst);
+            reset(s);
+            return Ok(false);
+        }
+        ok(s, "{}")?;
+        Ok(true)
+    }
+    let steps = vec![forever(None, vec![get(0, "/")])];
+    let totals = run_until(plan(held(1), LONG_MS, steps), serve(act), |t| t.sum(|c| c.retried) >= 8);
+    assert!(totals.errors().is_empty(), "{:?}", totals.errors());
+    // The last one may not have been sent again any more.
+    let (reset, retried) = (RESET.load(Ordering::SeqCst), totals.sum(|c| c.retried));
+    assert!(retried >= 8 && (retried..=retried + 1).contains(&reset), "{reset} reset, {retried} sent again");
+    assert_eq!(totals.sum(|c| c.replaced), 0, "none was found closed before");
 }
 
 #[test]

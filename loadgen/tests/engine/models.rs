@@ -58,7 +58,8 @@ fn arrivals_beyond_the_cap_are_dropped_and_counted() {
     });
     let most = |worker| open.clone().filter(|(w, _)| *w == worker).map(|(_, n)| n).max().unwrap();
     assert_eq!((most(0), most(1)), (3, 2), "five in all");
-    assert_eq!(totals.sum(|c| c.dropped), 95);
+    assert_eq!((totals.sum(|c| c.dropped), totals.sum(|c| c.over_cap)), (95, 95));
+    assert_eq!(totals.sum(|c| c.over_descriptors), 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use timeline::lane::names;
 use timeline::probe::{InstanceInfo, Instances, TICK_MS};
-use timeline::text::clean;
+use timeline::text::{clean, plural};
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::admit::{is_ours, plain_name};
@@ -52,9 +52,9 @@ pub fn attach(url: &str, token: &str, sink: Box<dyn Sink>) -> Result<Attached, A
     let late = ProbeError::Fetch(fetch::LATE);
     let instances = patiently(&late, || client.instances()).map_err(failed)?;
     let about = format!(
-        "agent of {} at {url}: {} process(es){}",
+        "agent of {} at {url}: {}{}",
         clean(&instances.service, 60),
-        instances.instances.len(),
+        plural(instances.instances.len(), "process"),
         told(&client, &instances).unwrap_or_default()
     );
     let mut sink = Shared::new(sink);

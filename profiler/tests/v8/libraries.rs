@@ -365,7 +365,7 @@ fn the_search_of_the_heap_is_no_standstill_of_the_run_and_what_it_found_is_not_l
     let installed = install(&[place], Some(server.port), Search::Heap, None, &Readers::default()).unwrap();
     let since = MonoNs::now();
     let attached = installed.attach(Box::new(kept.clone()));
-    assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
+    assert!(attached.about().contains("searched by shape: 1 found (pools"), "{}", attached.about());
     told(&server, &kept);
     let got = kept.0.lock().unwrap();
     let longest = got.samples.iter().filter(|s| got.lanes[s.0.0 as usize].name == names::PAUSE);
@@ -408,7 +408,7 @@ fn pools_of_a_bundled_program_are_found_by_their_shape_when_the_heap_may_be_sear
     let place = Place::Process(server.pid());
     let installed = install(&[place], Some(server.port), Search::Heap, None, &Readers::default()).unwrap();
     let attached = installed.attach(Box::new(kept.clone()));
-    assert!(attached.about().contains("searched by shape: 1 pool(s)"), "{}", attached.about());
+    assert!(attached.about().contains("searched by shape: 1 found (pools"), "{}", attached.about());
     soon("holds", || {
         assert_eq!(server.get("/"), "false", "its method is passed through");
         !kept.recorded("pool.generic.hold").is_empty()
@@ -466,7 +466,7 @@ fn an_lru_cache_that_is_no_module_of_commonjs_is_found_by_its_shape_and_nothing_
     let (kept, place) = (Kept::default(), Place::Process(server.pid()));
     let installed = install(&[place], Some(server.port), Search::Heap, None, &Readers::default()).unwrap();
     let attached = installed.attach(Box::new(kept.clone()));
-    assert!(attached.about().contains("searched by shape: 1 pool(s), caches"), "{}", attached.about());
+    assert!(attached.about().contains("searched by shape: 1 found (pools, caches"), "{}", attached.about());
     let me = format!("pid-{}", server.pid());
     soon("samples", || !kept.values(names::HEAP_USED, &me).is_empty());
     for path in ["/a", "/a", "/b", "/c"] {

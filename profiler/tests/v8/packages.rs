@@ -213,7 +213,7 @@ fn in_esm_the_build_of_an_lru_cache_for_import_is_found_by_searching_the_heap_al
 
     let server = service("modules.mjs", &[]);
     let (attached, kept) = watch(&server, Search::Heap);
-    assert!(attached.about().contains("searched by shape: 2 pool(s), caches"), "{}", attached.about());
+    assert!(attached.about().contains("searched by shape: 2 found (pools, caches"), "{}", attached.about());
     look_up(&server);
     server.get("/place");
     soon("what is looked up", || cached(&kept) == [1.0, 3.0, 3.0, 1.0, 0.0]);

@@ -44,8 +44,19 @@ pub struct Figure {
     pub less_is_better: bool,
     /// Spread from run to run that is assumed beforehand.
     pub assumed: f64,
-    /// Of this run; none without data, or too few.
+    /// Of this run.
+    pub reading: Reading,
+}
+
+/// A figure as one run has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reading {
+    /// The figure; none without data.
+    pub seen: Option<f64>,
+    /// The same with its error, to be compared; none without data, or with too few.
     pub value: Option<Value>,
+    /// What would be needed to compare what was seen.
+    pub lacks: Option<String>,
 }
 
 impl Figure {
@@ -103,14 +114,15 @@ impl Run<'_> {
             scale: Scale::Ratio,
             less_is_better: true,
             assumed,
-            value: self.quantile(lane, step, q),
+            reading: self.quantile(lane, step, q),
         };
         let rate = Figure {
-            name: "completed".to_owned(),
+            // Errors are told apart: a target that refuses quickly does not get better by it.
+            name: "succeeded".to_owned(),
             unit: Unit::PerSecond,
             less_is_better: false,
             assumed: ASSUMED_RATE,
-            value: self.rate(step),
+            reading: self.rate(step),
             ..time("", 0.5, 0.0)
         };
         let errors = Figure {
@@ -119,14 +131,14 @@ impl Run<'_> {
             scale: Scale::Difference,
             less_is_better: true,
             assumed: ASSUMED_ERRORS,
-            value: self.errors(step),
+            reading: self.errors(step),
             ..rate.clone()
         };
         vec![time("p50", 0.5, ASSUMED_MIDDLE), time("p99", 0.99, ASSUMED_TAIL), rate, errors]
     }
 
     fn target(&self) -> Vec<Figure> {
-        let of = |name: &str, unit, assumed, value| Figure {
+        let of = |name: &str, unit, assumed, reading| Figure {
             name: name.to_owned(),
             of: String::new(),
             headline: false,
@@ -134,7 +146,7 @@ impl Run<'_> {
             scale: Scale::Ratio,
             less_is_better: true,
             assumed,
-            value,
+            reading,
         };
         let mut out = vec![
             of("CPU per step", Unit::Ns, ASSUMED_COST, self.cost()),
@@ -147,71 +159,94 @@ impl Run<'_> {
         ];
         for pool in self.timeline.members(names::POOL) {
             let lane = names::of(names::POOL, &pool, "wait");
-            let value = self.quantile(&lane, None, 0.99);
-            out.push(of(&format!("wait for pool {pool} p99"), Unit::Ns, 2.0 * ASSUMED_TAIL, value));
+            let reading = self.quantile(&lane, None, 0.99);
+            out.push(of(&format!("wait for pool {pool} p99"), Unit::Ns, 2.0 * ASSUMED_TAIL, reading));
         }
         out
     }
 
-    fn quantile(&self, lane: &str, subject: Option<&str>, q: f64) -> Option<Value> {
+    /// What `figure` is over all parts, and its error; it is told which parts were drawn, at least one.
+    fn reading(&self, scale: Scale, mut figure: impl FnMut(&[usize]) -> Option<f64>) -> Reading {
+        let n = self.parts.len();
+        if n == 0 {
+            return Reading::default();
+        }
+        let seen = figure(&(0..n).collect::<Vec<_>>());
+        self.with_error(seen, stats::block_error(n, BLOCK, scale, figure))
+    }
+
+    fn with_error(&self, seen: Option<f64>, error: Option<f64>) -> Reading {
+        let value = seen.zip(error).map(|(value, error)| Value { value, error });
+        // Where there are so few parts, each is of one second.
+        let (n, needed) = (self.parts.len(), 2 * BLOCK);
+        let short = seen.is_some() && n < needed;
+        let lacks = short.then(|| format!("needs {needed} s of measured load, a run has {n} s"));
+        Reading { seen, value, lacks }
+    }
+
+    fn quantile(&self, lane: &str, subject: Option<&str>, q: f64) -> Reading {
         let parts: Vec<Histogram> =
             self.parts.iter().map(|s| figures::merged(self.timeline, lane, subject, &[*s])).collect();
         let spans = figures::measured(self.timeline);
         let all = figures::merged(self.timeline, lane, subject, &spans);
+        let seen = histogram::quantile_ns(&all, q);
         if all.len() as f64 * (1.0 - q) < BEYOND {
-            return None;
+            let needed = (BEYOND / (1.0 - q)).round();
+            let lacks = seen.map(|_| format!("needs {needed} samples, a run has {}", all.len()));
+            return Reading { seen, value: None, lacks };
         }
         let cells = Cells::of(&parts);
-        let error = stats::block_error(parts.len(), BLOCK, Scale::Ratio, |drawn| cells.quantile(drawn, q))?;
-        Some(Value { value: histogram::quantile_ns(&all, q)?, error })
+        let drawn = |drawn: &[usize]| cells.quantile(drawn, q);
+        self.with_error(seen, stats::block_error(parts.len(), BLOCK, Scale::Ratio, drawn))
     }
 
     fn counts(&self, step: Option<&str>) -> Vec<(u64, u64)> {
         self.parts.iter().map(|s| figures::counts(self.timeline, step, &[*s])).collect()
     }
 
-    fn rate(&self, step: Option<&str>) -> Option<Value> {
+    /// Steps that finished without an error.
+    fn rate(&self, step: Option<&str>) -> Reading {
         let done: Vec<f64> = self.counts(step).iter().map(|c| (c.0 - c.1) as f64).collect();
-        let length = self.parts.first()?.length().as_secs_f64();
-        let mean = |drawn: &[usize]| {
+        let length = self.part_s();
+        self.reading(Scale::Ratio, |drawn| {
             Some(drawn.iter().map(|&i| done[i]).sum::<f64>() / (drawn.len() as f64 * length))
-        };
-        let error = stats::block_error(done.len(), BLOCK, Scale::Ratio, mean)?;
-        Some(Value { value: mean(&(0..done.len()).collect::<Vec<_>>())?, error })
+        })
     }
 
-    fn errors(&self, step: Option<&str>) -> Option<Value> {
+    fn errors(&self, step: Option<&str>) -> Reading {
         let counts = self.counts(step);
-        let share = |drawn: &[usize]| {
+        self.reading(Scale::Difference, |drawn| {
             let sum = |pick: fn(&(u64, u64)) -> u64| drawn.iter().map(|&i| pick(&counts[i])).sum::<u64>();
             let all = sum(|c| c.0);
             (all > 0).then(|| sum(|c| c.1) as f64 / all as f64)
-        };
-        let error = stats::block_error(counts.len(), BLOCK, Scale::Difference, share)?;
-        Some(Value { value: share(&(0..counts.len()).collect::<Vec<_>>())?, error })
+        })
     }
 
     /// CPU of the target's processes for each finished step, nanoseconds.
-    fn cost(&self) -> Option<Value> {
+    fn cost(&self) -> Reading {
         let cpu: Option<Vec<f64>> = self
             .parts
             .iter()
             .map(|s| figures::lane_stats(self.timeline, names::PROCESS_CPU, None, &[*s]).map(|l| l.mean))
             .collect();
-        let (cpu, counts) = (cpu?, self.counts(None));
-        let length = self.parts.first()?.length().as_secs_f64();
-        let cost = |drawn: &[usize]| {
+        let Some(cpu) = cpu else { return Reading::default() };
+        let (counts, length) = (self.counts(None), self.part_s());
+        self.reading(Scale::Ratio, |drawn| {
             let steps = drawn.iter().map(|&i| counts[i].0).sum::<u64>();
             (steps > 0).then(|| drawn.iter().map(|&i| cpu[i]).sum::<f64>() * length * 1e9 / steps as f64)
-        };
-        let error = stats::block_error(cpu.len(), BLOCK, Scale::Ratio, cost)?;
-        Some(Value { value: cost(&(0..cpu.len()).collect::<Vec<_>>())?, error })
+        })
     }
 
     /// A peak has no error inside of a run.
-    fn greatest(&self, lane: &str) -> Option<Value> {
-        let stats = figures::lane_stats(self.timeline, lane, None, &figures::measured(self.timeline))?;
-        Some(Value { value: stats.max, error: 0.0 })
+    fn greatest(&self, lane: &str) -> Reading {
+        let stats = figures::lane_stats(self.timeline, lane, None, &figures::measured(self.timeline));
+        let seen = stats.map(|stats| stats.max);
+        Reading { seen, value: seen.map(|value| Value { value, error: 0.0 }), lacks: None }
+    }
+
+    /// Length of a part, seconds; 0 without any.
+    fn part_s(&self) -> f64 {
+        self.parts.first().map_or(0.0, |part| part.length().as_secs_f64())
     }
 }
 

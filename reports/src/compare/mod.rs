@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use thiserror::Error;
 use timeline::facts::RunMeta;
-use timeline::text::plural;
+use timeline::text::{clean, plural};
 use timeline::{Finding, FindingKind, Status, Timeline, Unit};
 
 pub use stats::{Change, Scale, Verdict};
@@ -24,7 +24,7 @@ pub(crate) use text::{cells, remarks};
 pub use text::{markdown, words};
 
 use crate::summary::{Reason, Summary, Verdict as RunVerdict};
-use figures::Figure;
+use figures::{Figure, Reading};
 use stats::Value;
 
 /// Version of the form of `compare --json`; raised when a field changes its meaning or goes.
@@ -33,6 +33,8 @@ pub const VERSION: u32 = 1;
 pub const SCHEMA: &str = include_str!("../../schema/compare.schema.json");
 /// Chance of a false alarm in the headline figures together, and in all others together.
 const RISK: f64 = 0.05;
+/// Steps named in a note; there may be hundreds.
+const STEPS_TOLD: usize = 4;
 
 /// A run as it is compared.
 #[derive(Debug, Clone)]
@@ -139,12 +141,14 @@ pub struct Row {
     pub unit: Unit,
     /// What `change` is.
     pub scale: Scale,
-    /// Mean (geometric for ratios) of the base's runs; null without data.
+    /// Mean (geometric for ratios) of the base's runs, also where it cannot be compared; null without data.
     pub base: Option<f64>,
     /// The same of the new runs.
     pub new: Option<f64>,
-    /// By how much it moved; null where one side has no data.
+    /// By how much it moved; null where one side has no data, or too few.
     pub change: Option<Change>,
+    /// What would be needed to tell by how much; null where `change` is told, or a side has no data.
+    pub lacks: Option<String>,
     /// What that comes to.
     pub verdict: Verdict,
 }
@@ -258,7 +262,7 @@ fn rows(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<Row> {
         .iter()
         .map(|f| {
             let among = if f.headline { headlines } else { figures.len() - headlines };
-            row(f, RISK / among.max(1) as f64, &values(base, f), &values(new, f), &values(taught, f))
+            row(f, RISK / among.max(1) as f64, [base, new, taught].map(|side| readings(side, f)))
         })
         .collect()
 }
@@ -292,35 +296,49 @@ impl std::fmt::Display for Band {
 pub fn bands(runs: &[Sample]) -> Vec<Band> {
     let valid: Vec<&Sample> = once(runs).into_iter().filter(|s| s.verdict != RunVerdict::Invalid).collect();
     let band = |f: &&Figure| {
-        let noise = stats::band(f.question(RISK), &values(&valid, f))?;
+        let noise = stats::band(f.question(RISK), &values(&readings(&valid, f)))?;
         Some(Band { figure: f.name.clone(), noise, scale: f.scale })
     };
     each(&valid).iter().filter(|f| f.headline).filter_map(band).collect()
 }
 
-fn values(side: &[&Sample], figure: &Figure) -> Vec<Value> {
-    let of = |s: &&Sample| s.figures.iter().find(|f| f.of == figure.of && f.name == figure.name)?.value;
+fn readings<'a>(side: &[&'a Sample], figure: &Figure) -> Vec<&'a Reading> {
+    let of = |s: &&'a Sample| {
+        let found = s.figures.iter().find(|f| f.of == figure.of && f.name == figure.name);
+        found.map(|f| &f.reading)
+    };
     side.iter().filter_map(of).collect()
 }
 
-fn row(f: &Figure, risk: f64, base: &[Value], new: &[Value], taught: &[Value]) -> Row {
-    let (change, verdict) = stats::compare(f.question(risk), base, new, taught);
+fn values(readings: &[&Reading]) -> Vec<Value> {
+    readings.iter().filter_map(|r| r.value).collect()
+}
+
+/// `sides`: the base's, the new runs', and those that only teach.
+fn row(f: &Figure, risk: f64, sides: [Vec<&Reading>; 3]) -> Row {
+    let [base, new, taught] = sides.each_ref().map(|side| values(side));
+    let (change, verdict) = stats::compare(f.question(risk), &base, &new, &taught);
+    let lacks = || sides[..2].iter().flatten().find_map(|r| r.lacks.clone());
     Row {
         figure: f.name.clone(),
         of: f.of.clone(),
         headline: f.headline,
         unit: f.unit,
         scale: f.scale,
-        base: mean(f.scale, base),
-        new: mean(f.scale, new),
+        base: mean(f.scale, &sides[0]),
+        new: mean(f.scale, &sides[1]),
+        lacks: if change.is_none() { lacks() } else { None },
         change,
         verdict,
     }
 }
 
-fn mean(scale: Scale, values: &[Value]) -> Option<f64> {
-    let n = values.len() as f64;
-    let sum = |on: fn(f64) -> f64| values.iter().map(|v| on(v.value)).sum::<f64>() / n;
+/// Of the runs that can be compared; where none can, of what was seen.
+fn mean(scale: Scale, side: &[&Reading]) -> Option<f64> {
+    let known: Vec<f64> = side.iter().filter_map(|r| r.value.map(|v| v.value)).collect();
+    let known = if known.is_empty() { side.iter().filter_map(|r| r.seen).collect() } else { known };
+    let n = known.len() as f64;
+    let sum = |on: fn(f64) -> f64| known.iter().map(|v| on(*v)).sum::<f64>() / n;
     (n > 0.0).then(|| match scale {
         Scale::Ratio => sum(f64::ln).exp(),
         Scale::Difference => sum(|v| v),
@@ -332,15 +350,36 @@ fn whole(rows: &[Row]) -> (Verdict, String) {
     let of = |verdict| -> Vec<&str> {
         rows.iter().filter(|r| r.headline && r.verdict == verdict).map(|r| r.figure.as_str()).collect()
     };
-    for verdict in [Verdict::Worse, Verdict::Better, Verdict::CannotTell] {
+    for verdict in [Verdict::Worse, Verdict::Better] {
         let figures = of(verdict);
         if !figures.is_empty() {
-            let why =
-                if verdict == Verdict::CannotTell { ": too few samples, or too much noise" } else { "" };
-            return (verdict, figures.join(", ") + why);
+            return (verdict, figures.join(", "));
         }
     }
+    let unknown: Vec<&Row> = rows.iter().filter(|r| r.headline && r.verdict == Verdict::CannotTell).collect();
+    if !unknown.is_empty() {
+        return (Verdict::CannotTell, why_unknown(&unknown));
+    }
     (Verdict::Same, "no headline figure moved by more than noise".to_owned())
+}
+
+/// Why figures cannot be told, those with one reason together.
+fn why_unknown(rows: &[&Row]) -> String {
+    let mut told: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let why = match (&row.lacks, row.change) {
+            (Some(lacks), _) => lacks.clone(),
+            (None, Some(_)) => "too much noise".to_owned(),
+            (None, None) => "a side has no data that can be compared".to_owned(),
+        };
+        match told.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, figures)) => figures.push(row.figure.as_str()),
+            None => told.push((why, vec![row.figure.as_str()])),
+        }
+    }
+    let told: Vec<String> =
+        told.iter().map(|(why, figures)| format!("{}: {why}", figures.join(", "))).collect();
+    told.join("; ")
 }
 
 fn findings(base: &[&Sample], new: &[&Sample]) -> Vec<FoundRow> {
@@ -394,11 +433,30 @@ fn notes(base: &[&Sample], new: &[&Sample], taught: &[&Sample]) -> Vec<String> {
     if base.iter().chain(new).any(|s| s.meta.scenario_text != *text) {
         notes.push("the text of the scenario is not the same in all runs".to_owned());
     }
+    notes.extend(other_steps(&[base, new].concat()));
     let hosts = |s: &&&Sample| s.meta.host != base[0].meta.host;
     if base.iter().chain(new).any(|s| hosts(&s)) {
         notes.push("the runs are of different machines, or of machines set up differently".to_owned());
     }
     notes
+}
+
+/// Steps that not all runs have: under one name, such as that of all quick runs, they did different things.
+fn other_steps(runs: &[&Sample]) -> Option<String> {
+    let steps = |s: &&Sample| -> BTreeSet<String> {
+        s.figures.iter().filter(|f| !f.of.is_empty()).map(|f| f.of.clone()).collect()
+    };
+    let each: Vec<BTreeSet<String>> = runs.iter().map(steps).collect();
+    let all: BTreeSet<&String> = each.iter().flatten().collect();
+    let others: Vec<String> = all
+        .into_iter()
+        .filter(|step| !each.iter().all(|run| run.contains(*step)))
+        .map(|s| clean(s, 64))
+        .collect();
+    let told = others.iter().take(STEPS_TOLD).cloned().collect::<Vec<_>>().join(", ");
+    let more = if others.len() > STEPS_TOLD { ", ..." } else { "" };
+    (!others.is_empty())
+        .then(|| format!("the runs did different things: these steps are not in all of them: {told}{more}"))
 }
 
 #[cfg(test)]

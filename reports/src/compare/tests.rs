@@ -2,13 +2,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::fixture;
-use timeline::Entry;
+use timeline::{Entry, RunTime};
 
 /// Each run has a start of its own, as no two runs have one and the same.
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// A run of the fixture with response times `factor` times as long.
 fn run(id: usize, factor: f64) -> Sample {
+    cut(id, factor, RunTime(u64::MAX))
+}
+
+/// The first part of such a run.
+fn cut(id: usize, factor: f64, until: RunTime) -> Sample {
     let run = fixture::flash_sale();
     let mut timeline = Timeline::new();
     timeline.apply(&Entry::Plan(run.timeline.plan().clone()));
@@ -16,12 +21,12 @@ fn run(id: usize, factor: f64) -> Sample {
         let lane = timeline::LaneId(lane as u32);
         timeline.apply(&Entry::Lane(lane, series.spec.clone()));
         let slower = |us: u32| (f64::from(us) * factor).round() as u32;
-        for (span, cells) in &series.intervals {
+        for (span, cells) in series.intervals.iter().filter(|(span, _)| span.end <= until) {
             let cells = cells.cells.iter().map(|&(us, n)| (slower(us), n)).collect();
             let cells = timeline::histogram::Sparse { cells };
             timeline.apply(&Entry::Histogram { lane, span: *span, cells });
         }
-        for &(at, value) in &series.points {
+        for &(at, value) in series.points.iter().filter(|(at, _)| *at <= until) {
             timeline.apply(&Entry::Sample { lane, at, value });
         }
     }
@@ -54,11 +59,37 @@ fn a_slower_build_is_worse_and_says_where() {
 fn a_run_is_the_same_as_its_like() {
     let c = compare(&runs(&BASE[..1]), &runs(&BASE[1..2]), &[]).unwrap();
     let of = |figure: &str| c.rows.iter().find(|r| r.headline && r.figure == figure).unwrap().verdict;
-    assert_eq!(["response p50", "completed", "errors"].map(of), [Verdict::Same; 3], "{c:#?}");
+    assert_eq!(["response p50", "succeeded", "errors"].map(of), [Verdict::Same; 3], "{c:#?}");
     // Every fifth second of this run is a stampede, so its p99 is one of two figures an order apart.
     assert_eq!((of("response p99"), c.verdict), (Verdict::CannotTell, Verdict::CannotTell));
     assert!(c.notes[0].contains("repeat both sides"), "{:?}", c.notes);
     insta::assert_snapshot!("same", words(&c, true));
+}
+
+#[test]
+fn what_is_too_short_to_compare_is_shown_with_what_it_lacks() {
+    // Ten seconds of warm-up, and three that are measured.
+    let short = |id| [cut(id, 1.0, RunTime::from_ms(13_000))];
+    let c = compare(&short(0), &short(1), &[]).unwrap();
+    let headline: Vec<&Row> = c.rows.iter().filter(|r| r.headline).collect();
+    assert!(headline.iter().all(|r| r.verdict == Verdict::CannotTell && r.change.is_none()), "{headline:#?}");
+    assert!(headline.iter().all(|r| r.base.is_some() && r.new.is_some()), "{headline:#?}");
+    assert!(c.reason.contains("needs 6 s of measured load, a run has 3 s"), "{}", c.reason);
+    let told = words(&c, false);
+    assert!(told.contains("cannot be told (--all shows them)"), "{told}");
+    assert!(bands(&short(0)).is_empty(), "no noise is known");
+}
+
+#[test]
+fn runs_of_one_name_that_did_different_things_are_told_apart() {
+    let (base, mut new) = (runs(&BASE[..2]), runs(&BASE[..2]));
+    let note = |c: &Comparison| c.notes.iter().find(|n| n.contains("did different things")).cloned();
+    assert_eq!(note(&compare(&base, &new, &[]).unwrap()), None);
+    for figure in new.iter_mut().flat_map(|s| &mut s.figures).filter(|f| f.of == "browse") {
+        figure.of = "search".to_owned();
+    }
+    let told = note(&compare(&base, &new, &[]).unwrap()).unwrap();
+    assert!(told.ends_with("these steps are not in all of them: browse, search"), "{told}");
 }
 
 #[test]

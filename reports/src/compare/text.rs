@@ -10,6 +10,10 @@ use crate::markdown::text as harmless;
 
 /// Longest step name that a table shows whole.
 const NAME: usize = 32;
+/// An interval that allows for a quarter more is not called *same* in words; for a difference, such as of shares of errors, one in a
+/// hundred.
+const WIDE: f64 = 0.25;
+const WIDE_DIFFERENCE: f64 = 0.01;
 
 /// For a terminal: verdict, headline, what else moved, findings, notes. Rows that are the same are only counted, unless `all` is asked for.
 #[must_use]
@@ -34,12 +38,20 @@ pub fn words(c: &Comparison, all: bool) -> String {
             figure(row.unit, row.base),
             figure(row.unit, row.new),
             change(row),
-            word(row.verdict)
+            if row.verdict == Verdict::Worse { "WORSE" } else { word(row) }
         );
     }
-    let rest = c.rows.len() - told.len();
-    if rest > 0 {
-        let _ = writeln!(out, "  {} did not move (--all shows them)", plural(rest, "further figure"));
+    let left_out = |verdict| c.rows.iter().filter(|r| !r.headline && r.verdict == verdict).count();
+    let (same, unknown) = (left_out(Verdict::Same), left_out(Verdict::CannotTell));
+    let further = |n| plural(n, "further figure");
+    let rest = match (same, unknown) {
+        (0, 0) => None,
+        (same, 0) => Some(format!("{} did not move", further(same))),
+        (0, unknown) => Some(format!("{} cannot be told", further(unknown))),
+        (same, unknown) => Some(format!("{} did not move, {unknown} cannot be told", further(same))),
+    };
+    if let Some(rest) = rest.filter(|_| !all) {
+        let _ = writeln!(out, "  {rest} (--all shows them)");
     }
     for line in remarks(c) {
         let _ = writeln!(out, "{line}");
@@ -105,7 +117,7 @@ fn change(row: &Row) -> String {
 pub(crate) fn cells(row: &Row) -> [String; 6] {
     let (value, range) = parts(row);
     let figure = |v| figure(row.unit, v);
-    [name(row), figure(row.base), figure(row.new), value, range, row.verdict.name().to_owned()]
+    [name(row), figure(row.base), figure(row.new), value, range, word(row).to_owned()]
 }
 
 /// Findings that came or went, and what should be known before any of it is believed.
@@ -114,10 +126,15 @@ pub(crate) fn remarks(c: &Comparison) -> Vec<String> {
     findings(c).into_iter().chain(notes(c)).collect()
 }
 
-fn word(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Worse => "WORSE".to_owned(),
-        other => other.name().to_owned(),
+/// The verdict on a figure. An interval that allows for much does not say that nothing moved.
+fn word(row: &Row) -> &'static str {
+    let widest = match row.scale {
+        Scale::Ratio => WIDE,
+        Scale::Difference => WIDE_DIFFERENCE,
+    };
+    match (row.verdict, row.change) {
+        (Verdict::Same, Some(change)) if change.high > widest => "no change shown",
+        (verdict, _) => verdict.name(),
     }
 }
 

@@ -10,8 +10,9 @@ mod panels;
 use askama::Template;
 use base64::Engine as _;
 use timeline::facts::LoadModel;
+use timeline::figures;
 use timeline::lane::names;
-use timeline::{Finding, RunTime, Unit};
+use timeline::{Finding, RunTime, Timeline, Unit};
 
 use crate::profile::{self, Stacks};
 use crate::summary::{Phase, Summary, Verdict};
@@ -30,6 +31,8 @@ struct Page<'a> {
     story: Vec<(usize, &'a Finding)>,
     flame_graph: Option<String>,
     busiest: Vec<(String, f64, f64)>,
+    /// When starts were latest.
+    latest: Option<RunTime>,
     data: String,
     uplot_js: &'static str,
     uplot_css: &'static str,
@@ -45,6 +48,8 @@ struct Figure {
     name: &'static str,
     value: String,
     note: String,
+    /// Is it to catch the eye?
+    bad: bool,
 }
 
 /// Makes the page. The flame graph is an image of it, so that it cannot run scripts.
@@ -61,6 +66,7 @@ pub fn render(inputs: &Inputs<'_>) -> Result<String, ReportError> {
         scenario_text: &inputs.meta.scenario_text,
         story: inputs.summary.story(),
         busiest: busiest(&stacks),
+        latest: latest(inputs.timeline),
         flame_graph: flame_graph.map(|svg| base64::engine::general_purpose::STANDARD.encode(svg)),
         data: harmless(&json),
         uplot_js: UPLOT_JS,
@@ -152,6 +158,25 @@ impl Page<'_> {
         self.s.felt(finding).map(crate::summary::Felt::sentence)
     }
 
+    /// Did the load come as planned?
+    fn kept(&self) -> String {
+        let g = &self.s.generator;
+        if g.limited {
+            return "No: the load generator could not keep its schedule.".to_owned();
+        }
+        if g.late == 0 {
+            return "The load generator kept its schedule.".to_owned();
+        }
+        let share = Unit::Ratio.show(g.late as f64 / g.achieved.max(1) as f64);
+        let at = self.latest.map_or_else(String::new, |at| format!(", worst at {at}"));
+        format!(
+            "Mostly: {} of {} starts ({share}) were late by more than 10 ms, by {} at most{at}; that is part of their response times.",
+            g.late,
+            g.achieved,
+            self.time(&g.lateness.max)
+        )
+    }
+
     /// `0 to 5000 sessions`.
     fn asked(&self, phase: &Phase) -> String {
         let what = match phase.model {
@@ -172,27 +197,31 @@ impl Page<'_> {
         let s = self.s;
         let completed = s.total.rate;
         let errors = (s.total.count > 0).then(|| s.total.errors as f64 / s.total.count as f64);
-        let sessions = s.lanes.get(names::OPEN_SESSIONS).map(|l| l.max);
+        let sessions = s.most_sessions().filter(|most| *most > 0.0);
         vec![
             Figure {
                 name: "response p50",
                 value: self.time(&s.total.response.p50),
                 note: format!("service {}", self.time(&s.total.service.p50)),
+                bad: false,
             },
             Figure {
                 name: "response p99",
                 value: self.time(&s.total.response.p99),
                 note: format!("service {}", self.time(&s.total.service.p99)),
+                bad: false,
             },
             Figure {
                 name: "completed",
                 value: self.show(&completed, Unit::PerSecond),
                 note: format!("{} steps", s.total.count),
+                bad: false,
             },
             Figure {
                 name: "errors",
                 value: self.share(&errors),
                 note: format!("{} of {}", s.total.errors, s.total.count),
+                bad: s.many_failed(),
             },
             Figure {
                 name: "sessions at once",
@@ -201,6 +230,7 @@ impl Page<'_> {
                     1 => "1 worker process".to_owned(),
                     n => format!("{n} worker processes"),
                 },
+                bad: false,
             },
             Figure {
                 name: "lateness p99",
@@ -211,9 +241,20 @@ impl Page<'_> {
                     s.generator.dropped,
                     self.time(&s.generator.release_error.p99)
                 ),
+                bad: s.generator.limited,
             },
         ]
     }
+}
+
+/// The second in which a start was latest.
+fn latest(timeline: &Timeline) -> Option<RunTime> {
+    let spans = &figures::measured(timeline);
+    let intervals = timeline
+        .named(names::LATENESS)
+        .flat_map(|series| spans.iter().flat_map(|span| series.intervals_within(*span)));
+    let worst = intervals.filter_map(|(span, cells)| Some((cells.cells.last()?.0, span.start)));
+    worst.max_by_key(|(us, _)| *us).map(|(_, at)| at)
 }
 
 /// The busiest functions: name, percent of the samples in which it ran itself, and in which it was on the stack.
@@ -228,6 +269,28 @@ fn busiest(stacks: &Stacks) -> Vec<(String, f64, f64)> {
 mod tests {
     use super::*;
     use crate::fixture::{self, Run};
+
+    #[test]
+    fn late_starts_are_not_called_a_schedule_that_was_kept() {
+        let mut run = fixture::flash_sale();
+        assert!(page(&run).contains("<p>The load generator kept its schedule.</p>"));
+        let ids = run.timeline.series().len() as u32;
+        let late = timeline::LaneSpec::rate(names::LATE, "gen-0", Unit::PerSecond);
+        let lateness = timeline::LaneSpec::histogram(names::LATENESS, "gen-1");
+        for (i, spec) in [late, lateness].into_iter().enumerate() {
+            run.timeline.apply(&timeline::Entry::Lane(timeline::LaneId(ids + i as u32), spec));
+        }
+        let s = |s: u64| RunTime::from_ms(s * 1_000);
+        for (at, value) in [(s(22), 0.0), (s(23), 400.0), (s(24), 0.0)] {
+            run.timeline.apply(&timeline::Entry::Sample { lane: timeline::LaneId(ids), at, value });
+        }
+        let cells = timeline::histogram::Sparse { cells: vec![(600_000, 400)] };
+        let span = timeline::Span::new(s(22), s(23));
+        run.timeline.apply(&timeline::Entry::Histogram { lane: timeline::LaneId(ids + 1), span, cells });
+        let page = page(&run);
+        let told = page.split("<p>Mostly: ").nth(1).and_then(|rest| rest.split("</p>").next()).unwrap();
+        insta::assert_snapshot!(told, @"400 of 40000 starts (1.00 %) were late by more than 10 ms, by 600 ms at most, worst at 00:22; that is part of their response times.");
+    }
 
     /// The page's whole size that still goes through a mail gateway.
     const LARGEST: usize = 3_000_000;

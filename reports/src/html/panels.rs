@@ -21,7 +21,7 @@ const ERRORS: &str = "Errors";
 /// The client's charts: what users feel.
 const CLIENT: &[(&str, &[(&str, &str)])] = &[
     ("Load", &[(names::OFFERED, "offered"), (names::ACHIEVED, "achieved"), (names::COMPLETED, "completed")]),
-    (ERRORS, &[(names::ERRORS, "errors"), (names::DROPPED, "dropped")]),
+    (ERRORS, &[(names::ERRORS, "errors"), (names::DROPPED, "dropped"), (names::RETRIED, "sent again")]),
     ("Sessions", &[(names::OPEN_SESSIONS, "open"), (names::OPEN_CONNECTIONS, "connections")]),
 ];
 /// What is asked of the database.
@@ -127,8 +127,15 @@ fn family(family: &str, member: &str, parts: &[&str]) -> Vec<(String, String)> {
 /// A chart for each lane that no other chart shows.
 fn others(timeline: &Timeline, panels: &[Panel]) -> Vec<Panel> {
     // Response time is the heatmap's; errors by step are the table's, and those without a time are among them.
-    let mut shown =
-        vec![names::RESPONSE, names::SERVICE, names::STEP_ERRORS, names::STEP_UNTIMED, names::SOURCE_AGE];
+    // The most sessions at once are a figure.
+    let mut shown = vec![
+        names::RESPONSE,
+        names::SERVICE,
+        names::STEP_ERRORS,
+        names::STEP_UNTIMED,
+        names::SOURCE_AGE,
+        names::MOST_SESSIONS,
+    ];
     shown.extend(panels.iter().flat_map(|p| p.lanes.iter().map(|(name, _)| name.as_str())));
     let mut rest: Vec<&str> =
         timeline.series().iter().map(|s| s.spec.name.as_str()).filter(|name| !shown.contains(name)).collect();

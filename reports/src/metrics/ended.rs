@@ -1,5 +1,7 @@
 //! The figures of a summary.
 
+use timeline::lane::status_error;
+
 use super::{Figures, names};
 use crate::summary::{Step, Summary, Times, Verdict};
 
@@ -28,7 +30,12 @@ fn run(all: &mut Figures, s: &Summary) {
     }
     let mut errors = all.family(names::ERRORS, "Failed steps by kind of error, warm-up left out");
     for e in &s.errors {
-        errors.set(&[("kind", &e.kind)], e.count as f64);
+        for status in &e.statuses {
+            errors.set(&[("kind", &status_error(status.status))], status.count as f64);
+        }
+        if e.others() > 0 {
+            errors.set(&[("kind", &e.kind)], e.others() as f64);
+        }
     }
     let mut starts = all.family(names::STARTS, "Starts of sessions by what became of them");
     let g = &s.generator;

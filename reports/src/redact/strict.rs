@@ -9,6 +9,7 @@ use timeline::facts::{Again, PhaseFacts, PlanFacts, RunEnd, RunMeta};
 use timeline::gate::Gate;
 use timeline::lane::{LaneSpec, names as lanes};
 use timeline::recording::Item;
+use timeline::text::plural;
 use timeline::{Amendment, Entry};
 
 use super::names::{Names, is_plain};
@@ -194,8 +195,8 @@ impl Redactor {
         let mut notes = vec!["redacted: names and addresses are pseudonyms, prose is left out".to_owned()];
         if gates.len() < meta.gates.len() {
             notes.push(format!(
-                "redacted: {} gate(s) could not be told in pseudonyms",
-                meta.gates.len() - gates.len()
+                "redacted: {} could not be told in pseudonyms",
+                plural(meta.gates.len() - gates.len(), "gate")
             ));
         }
         let fact = |(name, value): &&(String, String)| {
@@ -239,7 +240,7 @@ impl Redactor {
     /// The end without its notes, which are prose.
     #[must_use]
     pub fn end(&self, end: &RunEnd) -> RunEnd {
-        let left_out = format!("redacted: {} note(s) on the end are left out", end.notes.len());
+        let left_out = format!("redacted: left out at the end: {}", plural(end.notes.len(), "note"));
         let notes = if end.notes.is_empty() { Vec::new() } else { vec![left_out] };
         RunEnd { notes, ..end.clone() }
     }

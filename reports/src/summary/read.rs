@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use timeline::facts::RunMeta;
 use timeline::figures;
-use timeline::lane::names;
+use timeline::lane::{self, names};
 use timeline::{Span, Timeline};
 
-use super::{ErrorCount, Generator, Lane, Phase, Process, Step, Target, Times};
+use super::{ErrorCount, Generator, Lane, Phase, Process, StatusCount, Step, Target, Times};
 
 pub(super) fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> Step {
     let f = figures::step_figures(timeline, name, spans);
@@ -23,10 +23,19 @@ pub(super) fn step(timeline: &Timeline, name: Option<&str>, spans: &[Span]) -> S
 }
 
 pub(super) fn errors(timeline: &Timeline, spans: &[Span]) -> Vec<ErrorCount> {
-    figures::errors_by_kind(timeline, spans)
-        .into_iter()
-        .map(|(kind, count)| ErrorCount { kind, count })
-        .collect()
+    let mut all: Vec<ErrorCount> = Vec::new();
+    for (subject, count) in figures::errors_by_kind(timeline, spans) {
+        let status = lane::error_status(&subject);
+        let kind = if status.is_some() { lane::STATUS_KIND.to_owned() } else { subject };
+        let i = all.iter().position(|e| e.kind == kind).unwrap_or_else(|| {
+            all.push(ErrorCount { kind, count: 0, statuses: Vec::new() });
+            all.len() - 1
+        });
+        all[i].count += count;
+        all[i].statuses.extend(status.map(|status| StatusCount { status, count }));
+    }
+    all.sort_by_key(|e| std::cmp::Reverse(e.count));
+    all
 }
 
 pub(super) fn phases(timeline: &Timeline) -> Vec<Phase> {

@@ -3,9 +3,10 @@
 use timeline::event::kinds;
 use timeline::facts::RunMeta;
 use timeline::gate::Gate;
+use timeline::text::plural;
 use timeline::{Finding, FindingKind, RunTime, Span, Status, Timeline, Unit};
 
-use super::{GateResult, Reason, Summary, Verdict};
+use super::{ErrorCount, GateResult, Reason, Summary, Verdict};
 
 /// Every gate as it stands in the end. They were checked before the run; one that does not parse now
 /// comes from another version of dyno, and is undecided.
@@ -81,8 +82,35 @@ pub(super) fn of(
         (n, u) if n == u => "every gate is undecided: too few samples".to_owned(),
         (n, u) => format!("{u} of {n} gates undecided, the others hold"),
     };
-    (Verdict::Pass, reason)
+    (Verdict::Pass, reason + &aside(s))
 }
+
+/// What a run that passes is not to be silent about: steps that failed, and requests that the target had to be sent again.
+fn aside(s: &Summary) -> String {
+    let mut aside = String::new();
+    if s.many_failed() {
+        let kinds: Vec<String> = s.errors.iter().take(KINDS).map(ErrorCount::told).collect();
+        let more = if s.errors.len() > KINDS { ", and others" } else { "" };
+        aside +=
+            &format!("; {} of {} steps failed ({}{more})", s.total.errors, s.total.count, kinds.join(", "));
+    }
+    if s.retried as f64 >= MANY * s.total.count as f64 && s.retried > 0 {
+        aside += &format!("; {} were sent again", plural(s.retried as usize, "request"));
+    }
+    aside
+}
+
+impl Summary {
+    /// Did so many steps fail that a reader should see it at once, whatever the gates say?
+    pub(crate) fn many_failed(&self) -> bool {
+        self.total.errors > 0 && self.total.errors as f64 >= MANY * self.total.count as f64
+    }
+}
+
+/// Share of all steps from which on what went wrong with them is told beside the verdict: what a gate on errors usually allows.
+const MANY: f64 = 0.01;
+/// Kinds of errors that the verdict names.
+const KINDS: usize = 3;
 
 /// The halts in words, if a gate is undecided that is about times.
 fn halted(s: &Summary, timeline: &Timeline) -> Option<String> {
@@ -101,7 +129,17 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline, findings: &[Finding
         return Some(format!("load worker {who} died at {}, and its sessions with it{part}", lost.start));
     }
     if let Some(f) = limited(findings) {
-        return Some(format!("the load generator could not keep its schedule: {}", f.claim));
+        // The verdict itself says what the claim ends with.
+        return Some(f.claim.strip_suffix(": the run is invalid").unwrap_or(&f.claim).to_owned());
+    }
+    if s.generator.limited {
+        let g = &s.generator;
+        return Some(format!(
+            "the load generator could not keep its schedule: {} of {} starts were late by more than 10 ms, lateness p99 {}",
+            g.late,
+            g.achieved,
+            g.lateness.p99.map_or_else(|| "-".to_owned(), |p99| Unit::Ns.show(p99))
+        ));
     }
     match s.end.reason {
         Reason::CutOff => return Some(format!("the recording was cut off at {}", RunTime(s.end.length))),
@@ -121,6 +159,8 @@ fn invalid(s: &Summary, meta: &RunMeta, timeline: &Timeline, findings: &[Finding
 
 #[cfg(test)]
 mod tests {
+    use timeline::histogram::Sparse;
+    use timeline::lane::{LaneId, names};
     use timeline::{Entry, Event};
 
     use super::*;
@@ -151,6 +191,64 @@ mod tests {
         assert_eq!(s.verdict, Verdict::Invalid);
         insta::assert_snapshot!(s.verdict_reason, @"the backend refused what the scenario asks for: action reload could not be carried out: a reload is under way");
         assert_eq!(s.objection(), Some(("invalid", s.verdict_reason.as_str())));
+    }
+
+    /// A flash sale whose steps fail so often a second, by their status, and of whose starts every so many are so late.
+    fn with(errors: f64, late: f64, late_us: u32) -> Summary {
+        let mut run = fixture::flash_sale();
+        run.meta.gates.clear();
+        let lanes = run.timeline.series().len() as u32;
+        let rate = |name| timeline::LaneSpec::rate(name, "gen-0", Unit::PerSecond);
+        let specs = [
+            rate(names::ERRORS).about("status 500"),
+            rate(names::LATE),
+            timeline::LaneSpec::histogram(names::LATENESS, "gen-1"),
+        ];
+        for (i, spec) in specs.into_iter().enumerate() {
+            run.timeline.apply(&Entry::Lane(LaneId(lanes + i as u32), spec));
+        }
+        for s in 0..60 {
+            let (start, end) = (RunTime::from_ms(s * 1_000), RunTime::from_ms((s + 1) * 1_000));
+            for (i, value) in [errors, late].into_iter().enumerate() {
+                run.timeline.apply(&Entry::Sample { lane: LaneId(lanes + i as u32), at: end, value });
+            }
+            let cells = Sparse { cells: vec![(late_us, late as u32)] };
+            if late > 0.0 {
+                run.timeline.apply(&Entry::Histogram {
+                    lane: LaneId(lanes + 2),
+                    span: Span::new(start, end),
+                    cells,
+                });
+            }
+        }
+        Summary::new(&run.meta, &run.timeline, &[], run.end.as_ref())
+    }
+
+    #[test]
+    fn a_pass_is_not_silent_about_what_failed() {
+        let reason = |errors| with(errors, 0.0, 0).verdict_reason;
+        assert_eq!(reason(0.0), "no gate was set", "a share that no gate would mind");
+        insta::assert_snapshot!(reason(400.0), @"no gate was set; 20028 of 40000 steps failed (status 500, timeout)");
+    }
+
+    #[test]
+    fn a_run_is_invalid_if_a_good_part_of_all_starts_was_late() {
+        // Lateness that response times drown in, and a share of the starts: both, or it may be believed.
+        for (late, us, verdict) in [
+            (0.0, 0, Verdict::Pass),
+            (200.0, 100_000, Verdict::Invalid),
+            (200.0, 20_000, Verdict::Pass),
+            (100.0, 100_000, Verdict::Pass),
+        ] {
+            let s = with(0.0, late, us);
+            assert_eq!(
+                (s.verdict, s.generator.limited),
+                (verdict, verdict == Verdict::Invalid),
+                "{late} {us}"
+            );
+        }
+        let why = with(0.0, 200.0, 100_000).verdict_reason;
+        assert!(why.starts_with("the load generator could not keep its schedule: 10000 of 40000 starts were late by more than 10 ms, lateness p99 100"), "{why}");
     }
 
     #[test]

@@ -49,6 +49,10 @@ fn bad(text: &str) -> Wrong {
     let wrong = Wrong::new(format!("{} is not a target", quoted(text))).expected(LOOK);
     match crate::mistake::closest(text, ["bundled"]) {
         Some(name) => wrong.help(format!("did you mean \"{name}\"?")),
+        // A port alone names no host; on this machine is meant.
+        None if text.starts_with(':') => {
+            wrong.help(format!("did you mean \"http://127.0.0.1{}\"?", timeline::text::clean(text, 60)))
+        }
         None if !text.contains("://") && text.contains([':', '.']) => {
             wrong.help(format!("did you mean \"http://{}\"?", timeline::text::clean(text, 60)))
         }
@@ -160,6 +164,19 @@ mod tests {
         assert_eq!(path("http://a:1"), Ok("/".into()));
         assert_eq!(path("http://a:1?x=1"), Ok("/?x=1".into()));
         assert_eq!(path("http://a:1/b/c?x=1#top"), Ok("/b/c?x=1".into()));
+    }
+
+    #[test]
+    fn an_address_without_scheme_or_host_is_told_with_both() {
+        for (text, meant) in [
+            (":3000", "http://127.0.0.1:3000"),
+            (":3000/cart", "http://127.0.0.1:3000/cart"),
+            ("shop.local:3000", "http://shop.local:3000"),
+        ] {
+            let told = target(text).unwrap_err().at(None).to_string();
+            assert!(told.ends_with(&format!("did you mean \"{meant}\"?")), "{told}");
+            assert!(target(meant).is_ok(), "{meant}");
+        }
     }
 
     #[test]

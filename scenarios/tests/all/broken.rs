@@ -269,7 +269,9 @@ fn a_wrong_phase_makes_nothing_else_too_late() {
 #[test]
 fn mistakes_in_options_and_names() {
     let mut all = String::new();
-    for name in ["flash-sal", "zzz", "./nobody.toml", "/"] {
+    for name in
+        ["flash-sal", "zzz", "http://127.0.0.1:3000/", ":3000", "localhost:3000", "./nobody.toml", "/"]
+    {
         let _ = write!(all, "{}\n\n", load(name, &Overrides::default()).unwrap_err());
     }
     let overrides = Overrides {

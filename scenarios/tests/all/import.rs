@@ -248,7 +248,7 @@ fn sent_messages_are_kept_behind_any_number_of_pushes() {
     entry["request"] = serde_json::json!({ "method": "GET", "url": "ws://shop.example/ws", "headers": [] });
     let imported = recorded(&serde_json::json!([entry]));
     assert!(imported.text.contains("send = \"say 399\""), "{}", imported.text);
-    let told = "Left out: 10 messages of a WebSocket beyond the first 400 that were sent.";
+    let told = "Left out: messages of a WebSocket beyond the first 400 that were sent: 10.";
     assert!(imported.notes.iter().any(|n| n == told), "{:?}", imported.notes);
 }
 

@@ -243,6 +243,22 @@ fn a_quick_run_can_send_anything() {
     let plan = ask(Some("put"), "a,b", &["Content-Type: text/csv"]).unwrap();
     let [Step::Request(r)] = plan.sessions[0].steps.as_slice() else { panic!("{plan:?}") };
     assert_eq!((r.method.as_str(), r.body.as_ref().unwrap().0.as_str()), ("PUT", "text/csv"));
+    // As curl has it, `@` names a file; what it holds is a body like any other.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("order.json");
+    std::fs::write(&file, "{\"id\":\"${uuid()}\"}").unwrap();
+    let named = |file: &std::path::Path| format!("@{}", file.display());
+    let of_file = ask(None, &named(&file), &[]).unwrap();
+    let typed = ask(None, "{\"id\":\"${uuid()}\"}", &[]).unwrap();
+    assert_eq!(of_file, typed);
+    for (body, says) in [
+        (named(&folder.path().join("nobody")), "nobody cannot be read: there is no such file"),
+        (named(folder.path()), "is a folder"),
+        ("@".to_owned(), "`@` names no file"),
+    ] {
+        let told = ask(None, &body, &[]).unwrap_err().to_string();
+        assert!(told.starts_with("--body: ") && told.contains(says), "{told}");
+    }
     let wrong: [(Option<&str>, &str, &[&str]); 8] = [
         (Some("FETCH"), "", &[]),
         (Some("GET"), "x", &[]),
@@ -272,7 +288,8 @@ fn flags_replace_the_phases_of_a_scenario() {
     assert_eq!((plan.phases.len(), plan.phases[0].length_ns), (1, 30 * S));
     let mut shop = load("flash-sale", &Overrides::default()).unwrap();
     let short = LoadFlags { for_: Some("2s".to_owned()), ..LoadFlags::default() };
-    assert!(shop.replace_load(&short).unwrap_err().to_string().contains("after the load's end"));
+    let told = shop.replace_load(&short).unwrap_err().to_string();
+    assert!(told.contains("flash-sale: the fault at 20s would come after the load's end"), "{told}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 112] = [
+const FIXED: [(&str, Unit); 114] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -15,6 +15,7 @@ const FIXED: [(&str, Unit); 112] = [
     (names::OPEN_SESSIONS, Unit::Count),
     (names::SESSIONS_BY_KIND, Unit::Count),
     (names::SESSIONS_STARTED, Unit::PerSecond),
+    (names::MOST_SESSIONS, Unit::Count),
     (names::OPEN_CONNECTIONS, Unit::Count),
     (names::RESPONSE, Unit::Ns),
     (names::SERVICE, Unit::Ns),
@@ -22,6 +23,7 @@ const FIXED: [(&str, Unit); 112] = [
     (names::EXCHANGE, Unit::Ns),
     (names::LATENESS, Unit::Ns),
     (names::DROPPED, Unit::PerSecond),
+    (names::RETRIED, Unit::PerSecond),
     (names::RECEIVED, Unit::BytesPerSecond),
     (names::SENT, Unit::BytesPerSecond),
     (names::PUSHED, Unit::PerSecond),
@@ -228,5 +230,11 @@ mod tests {
         for name in names {
             assert!(matches!(known(name), Ok((canonical, Some(_))) if canonical == name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_gate_may_allow_no_request_to_be_sent_again() {
+        let gate = crate::gate::Gate::parse("client.retried max == 0/s").unwrap();
+        assert_eq!(gate.to_string(), "client.retried max <= 0/s");
     }
 }

@@ -108,7 +108,9 @@ impl Recorder {
         let (send, receive) = sync_channel(QUEUE);
         let published = Published::default();
         let handle = Handle::new(options.clock, send, published.clone());
-        let work = Work::new(options, writer, published, handle.clone());
+        let mut work = Work::new(options, writer, published, handle.clone());
+        // Whoever draws at once sees what run it is.
+        work.publish(work.clock.now());
         let thread =
             std::thread::Builder::new().name("recorder".to_owned()).spawn(move || work.run(receive))?;
         Ok(Self { handle, thread })

@@ -207,7 +207,7 @@ fn a_page_says_what_it_tells_and_what_not() {
     };
     let node = "nodejs_heap_size_used_bytes 1\npg_pool_max 5\n";
     let mut scrape = read(node, None);
-    let found = "2 lane(s) of prom-client 15 (Node.js): heap, pool; \
+    let found = "2 lanes of prom-client 15 (Node.js): heap, pool; \
         nothing of pauses, loop, offload, cache, requests, process";
     assert_eq!(scrape.found().as_deref(), Some(found));
     assert_eq!(scrape.found_more().as_deref(), Some(found));
@@ -220,13 +220,13 @@ fn a_page_says_what_it_tells_and_what_not() {
     // Who sees the process better tells of its heap.
     assert_eq!(
         read(node, Some(Agreement::default())).found().unwrap(),
-        "1 lane(s) of prom-client 15 (Node.js): pool; nothing of pauses, loop, offload, cache, requests, process"
+        "1 lane of prom-client 15 (Node.js): pool; nothing of pauses, loop, offload, cache, requests, process"
     );
     // An exporter's own heap is not the target's.
     let exporter = "go_memstats_heap_alloc_bytes 1\npg_stat_activity_count{state=\"active\"} 3\n";
     assert_eq!(
         read(exporter, None).found().unwrap(),
-        "2 lane(s) of postgres_exporter 0.15: database; \
+        "2 lanes of postgres_exporter 0.15: database; \
          nothing of heap, pauses, loop, offload, pool, cache, requests, process"
     );
     assert_eq!(read("my_own_metric 1\n", None).found(), None);

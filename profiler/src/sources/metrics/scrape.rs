@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use timeline::event::LABEL_MAX;
-use timeline::text::clean;
+use timeline::text::{clean, plural};
 use timeline::{Combine, LaneId, LaneSpec, MonoNs, Quality, Shape, Unit};
 
 use super::buckets::Buckets;
@@ -394,7 +394,7 @@ impl Scrape {
         if known.is_empty() {
             return None;
         }
-        Some(format!("{} lane(s) of {}: {}", self.lanes(), known.join(", "), self.groups()))
+        Some(format!("{} of {}: {}", plural(self.lanes(), "lane"), known.join(", "), self.groups()))
     }
 
     /// The same, if it is more than when it was asked for last.

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 use timeline::lane::names;
+use timeline::text::plural;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
 use super::age::Age;
@@ -86,8 +87,8 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
     let mut about = format!("process of {what}: {}{sampled}", seen(&watched));
     if served.hidden > 0 {
         about += &format!(
-            "; {} further socket(s) of that port belong to processes that we may not see",
-            served.hidden
+            "; {} of that port, of processes that we may not see",
+            plural(served.hidden, "further socket")
         );
     }
     about += unseen;
@@ -95,7 +96,8 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
         about += OF_BUN;
     }
     if served.processes.len() > watched.len() {
-        about += &format!("; {} further process(es) not watched", served.processes.len() - watched.len());
+        about +=
+            &format!("; {} not watched", plural(served.processes.len() - watched.len(), "further process"));
     }
     sink.note(NAME, &about);
     let age = Age::declare(NAME, &what, &mut sink);

@@ -21,6 +21,7 @@ use std::time::Duration;
 use thiserror::Error;
 use timeline::MonoNs;
 use timeline::probe::TICK_MS;
+use timeline::text::plural;
 
 use super::age::Age;
 use super::batches::{Answered, Batches};
@@ -466,7 +467,7 @@ impl Process {
         let found = self.session.as_mut().map(|session| self.observers.search(session));
         self.searched |= matches!(found, Some(Ok(1..)));
         match found {
-            Some(Ok(n)) => format!("{n} pool(s), caches and clients in process {pid}"),
+            Some(Ok(n)) => format!("{n} found (pools, caches and clients) in process {pid}"),
             Some(Err(why)) => format!("nothing in process {pid} ({why})"),
             None => format!("nothing in process {pid}"),
         }
@@ -587,7 +588,7 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> 
         text += &format!("; {place} not attached: {why}");
     }
     if left_out > 0 {
-        text += &format!("; {left_out} further process(es) not attached");
+        text += &format!("; {} not attached", plural(left_out, "further process"));
     }
     text
 }

@@ -126,7 +126,7 @@ pub(super) fn draft(log: Log, options: &Options) -> Result<Draft, Wrong> {
         }));
     }
     for (why, n) in left_out.0 {
-        draft.notes.push(format!("Left out: {n} {why}."));
+        draft.notes.push(format!("Left out: {why}: {n}."));
     }
     tell_others(&others, &mut draft.notes);
     Ok(draft)
@@ -288,7 +288,7 @@ fn tell_others(others: &BTreeMap<String, usize>, notes: &mut Vec<String>) {
     let mut by_count: Vec<_> = others.iter().collect();
     by_count.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
     for (origin, n) in by_count.iter().take(ORIGINS_TOLD) {
-        notes.push(format!("Left out: {n} requests to {origin} (--origin chooses another)."));
+        notes.push(format!("Left out: requests to {origin} (--origin chooses another): {n}."));
     }
     if by_count.len() > ORIGINS_TOLD {
         notes.push(format!("Left out: requests to {} more origins.", by_count.len() - ORIGINS_TOLD));

@@ -80,7 +80,7 @@ impl Left {
             (self.deprecated, "deprecated operations (--all keeps them)"),
             (self.beyond, &*beyond),
         ];
-        notes.extend(all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("Left out: {n} {what}.")));
+        notes.extend(all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("Left out: {what}: {n}.")));
     }
 }
 
