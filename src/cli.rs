@@ -190,6 +190,12 @@ pub struct RunArgs {
     /// Which version of HTTP requests speak: `1.1`, `2`, or `auto`, what an https target chooses [default: the scenario's, or 1.1].
     #[arg(long, value_name = "VERSION", value_parser = ["1.1", "2", "auto"])]
     pub http: Option<String>,
+    /// Take any certificate of an https target for good; the scenario's is `tls = { insecure = true }`.
+    #[arg(long)]
+    pub insecure: bool,
+    /// A PEM file of authorities to trust beside the machine's own, instead of those that the scenario's `tls` names.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// With --url: the method [default: GET, or POST with a body].
     #[arg(long, value_name = "METHOD", requires = "url", conflicts_with = "scenario")]
     pub method: Option<String>,

@@ -39,9 +39,8 @@ pub fn check(names: &[String], beside: &Beside) -> anyhow::Result<Outcome> {
     let overrides = overrides(beside);
     let mut wrong = Vec::new();
     for name in names {
-        let read = scenarios::load(name, &overrides).map_err(anyhow::Error::from);
-        match read.and_then(|plan| Attach::check(name, &plan.attach)) {
-            Ok(()) => print(&format!("{name}: good\n")).map(|_| ())?,
+        match scenarios::load(name, &overrides) {
+            Ok(_) => print(&format!("{name}: good\n")).map(|_| ())?,
             Err(e) => wrong.push(e.to_string()),
         }
     }
@@ -71,6 +70,7 @@ fn overrides(beside: &Beside) -> scenarios::Overrides {
         target: beside.target.clone(),
         http: beside.http.clone(),
         vars: beside.vars.env.iter().cloned().collect(),
+        attach: Some(Attach::check),
         ..Default::default()
     }
 }

@@ -4,11 +4,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use common::{Guarded, closed, dyno, signal};
 use rustix::process::Signal;
@@ -49,7 +50,8 @@ fn what_a_run_would_pass_over_is_refused() {
     std::fs::write(dir.path().join("a.toml"), text).unwrap();
     for command in [&["scenarios", "check", "a.toml"][..], &["run", "a.toml"]] {
         let told = refused(command);
-        assert!(told.contains("a.toml: [target] attach nodee=7: expected one of auto, none"), "{told}");
+        assert!(told.contains("a.toml:3:19") && told.contains("nodee=7"), "{told}");
+        assert!(told.contains("expected: one of auto, none"), "{told}");
     }
     for (flag, count) in
         [("--workers", "0"), ("--workers", "65"), ("--load-workers", "0"), ("--load-workers", "100000")]
@@ -157,6 +159,101 @@ fn an_unreachable_target_is_code_6() {
     assert_eq!(code(&output), Some(6), "{}", stderr(&output));
     assert!(
         stderr(&output).contains("address") && !stderr(&output).contains("127.0.0.1"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// Answers each request over TLS, by a certificate for 127.0.0.1 that nobody vouches for; its port, and the certificate in PEM.
+fn unvouched() -> (u16, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            std::thread::spawn(move || answer_all(rustls::StreamOwned::new(tls, stream)));
+        }
+    });
+    (port, made.cert.pem())
+}
+
+/// Answers each request on a connection until it ends.
+fn answer_all(stream: impl Read + Write) {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while stream.read_line(&mut line).is_ok_and(|n| n > 0) {
+        let ended = line == "\r\n";
+        line.clear();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        if ended && stream.get_mut().write_all(answer).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_refused_is_code_6_with_its_reason_and_can_be_trusted() {
+    let ((port, own), (_, other)) = (unvouched(), unvouched());
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("own.pem"), own).unwrap();
+    std::fs::write(dir.path().join("other.pem"), other).unwrap();
+    let run = |url: &str, more: &[&str]| {
+        let load =
+            ["-i", "4", "--sessions", "2", "--ui", "none", "--attach", "none", "--gate", "errors == 0"];
+        let run = dyno()
+            .current_dir(dir.path())
+            .args(["run", "--url", url])
+            .args(load)
+            .args(more)
+            .output()
+            .unwrap();
+        (code(&run), stderr(&run))
+    };
+    let url = format!("https://127.0.0.1:{port}/");
+    let (code, told) = run(&url, &["--ca", "other.pem"]);
+    assert!(
+        code == Some(6) && told.contains("invalid peer certificate") && told.contains("--insecure"),
+        "{told}"
+    );
+    for trusting in [&["--insecure"][..], &["--ca", "own.pem"]] {
+        let (code, told) = run(&url, trusting);
+        assert_eq!(code, Some(0), "{trusting:?}: {told}");
+    }
+    let plain = "http://127.0.0.1:1/";
+    for (url, flags, says) in [
+        (plain, &["--insecure"][..], "--insecure: the target is not reached over TLS"),
+        (plain, &["--ca", "own.pem"][..], "--ca: the target is not reached over TLS"),
+        (&*url, &["--ca", "none.pem"][..], "--ca: none.pem cannot be read: there is no such file"),
+    ] {
+        let (code, told) = run(url, flags);
+        assert!(code == Some(2) && told.contains(says), "{told}");
+    }
+}
+
+#[test]
+fn tls_settings_of_no_use_are_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let section = |label: &str| format!("-----BEGIN {label}-----\nAA==\n-----END {label}-----\n");
+    std::fs::write(dir.path().join("client.pem"), section("CERTIFICATE")).unwrap();
+    std::fs::write(dir.path().join("client.key"), section("PRIVATE KEY")).unwrap();
+    let text = "[target]\nurl = \"https://127.0.0.1:1\"\ntls = { cert = \"client.pem\", key = \"client.key\", insecure = true }\n\
+        [[phase]]\nname = \"a\"\nfor = \"1s\"\nsessions = 1\n\
+        [[session]]\nname = \"s\"\nsteps = [{ name = \"g\", get = \"/\" }]\n";
+    std::fs::write(dir.path().join("a.toml"), text).unwrap();
+    let output = dyno().current_dir(dir.path()).args(["run", "a.toml", "--ui", "none"]).output().unwrap();
+    assert_eq!(code(&output), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("TLS cannot be spoken: the client's certificate"),
         "{}",
         stderr(&output)
     );

@@ -75,7 +75,7 @@ pub enum LoadUpdate {
         offset: ClockOffset,
     },
     /// A worker's counters, every 100 ms.
-    Counters(usize, Counters),
+    Counters(usize, Box<Counters>),
     /// What finished at a worker within a second.
     Histograms(usize, Histograms),
     /// A worker is gone before its segment was done. The others go on with theirs.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use timeline::histogram::{self, Histogram, Sparse};
 
 use crate::kind::ErrorKind;
-use crate::protocol::{Counters, Histograms, KindCounters, StepHistograms};
+use crate::protocol::{Counters, FailedCheck, Histograms, KindCounters, StepHistograms};
 use crate::sse::figures::SseFigures;
 use crate::ws::figures::WsFigures;
 
@@ -68,6 +68,8 @@ pub struct Figures {
     statuses: RefCell<BTreeMap<u16, u64>>,
     rowless: Box<[Cell<u64>]>,
     kinds: Box<[Cell<KindCounters>]>,
+    /// By step and number of the check: no more than the plan has.
+    failed_checks: RefCell<BTreeMap<(usize, usize), FailedCheck>>,
     lost_samples: Cell<u64>,
     /// When the open interval began, and when it is over.
     begun: Cell<u64>,
@@ -146,6 +148,7 @@ impl Figures {
             statuses: RefCell::default(),
             rowless: vec![Cell::default(); feeders].into_boxed_slice(),
             kinds: vec![Cell::default(); kinds].into_boxed_slice(),
+            failed_checks: RefCell::default(),
             lost_samples: zero(),
             begun: zero(),
             over: Cell::new(borders(&ends, 0).1),
@@ -183,6 +186,22 @@ impl Figures {
     /// Most sessions that were open at once since the last time.
     pub fn take_most_sessions(&self) -> u64 {
         self.most_sessions.replace(self.open_sessions.get())
+    }
+
+    /// A check of a step does not hold; the first time `told` says what was to hold, and what was found.
+    pub fn check_failed(&self, step: usize, check: usize, told: impl FnOnce() -> (String, String)) {
+        let mut all = self.failed_checks.borrow_mut();
+        let failed = all.entry((step, check)).or_insert_with(|| {
+            let (what, found) = told();
+            FailedCheck { step: step as u16, what, count: 0, found }
+        });
+        failed.count += 1;
+    }
+
+    /// The checks that have failed so far.
+    #[must_use]
+    pub fn failed_checks(&self) -> Vec<FailedCheck> {
+        self.failed_checks.borrow().values().cloned().collect()
     }
 
     /// A session of this kind begins.

@@ -398,7 +398,7 @@ mod tests {
         let report = |at, started: [u64; 2], ended: [u64; 2]| {
             let of = |i: usize| KindCounters { started: started[i], ended: ended[i] };
             let kinds = vec![of(0), of(1), KindCounters::default()];
-            LoadUpdate::Counters(0, Counters { at, kinds, ..Counters::default() })
+            LoadUpdate::Counters(0, Box::new(Counters { at, kinds, ..Counters::default() }))
         };
         let done = LoadUpdate::Done(0, Done { at: 3_000_000_000, ..Done::default() });
         let mut told: Vec<(String, f64)> = Vec::new();
@@ -455,7 +455,7 @@ mod tests {
         let mut told: Vec<(String, Vec<(RunTime, f64)>)> = Vec::new();
         let mut specs: Vec<LaneSpec> = Vec::new();
         for counters in reports {
-            for reading in lanes.read(&LoadUpdate::Counters(0, counters)) {
+            for reading in lanes.read(&LoadUpdate::Counters(0, Box::new(counters))) {
                 match reading {
                     Reading::Lane(spec) => specs.push(spec),
                     Reading::Sample { lane, at, value } if specs[lane].name == name => {
@@ -528,7 +528,7 @@ mod tests {
         let mut readings = Vec::new();
         for (at, completed) in reports {
             let counters = Counters { at, completed, ..Counters::default() };
-            readings.extend(lanes.read(&LoadUpdate::Counters(0, counters)));
+            readings.extend(lanes.read(&LoadUpdate::Counters(0, Box::new(counters))));
         }
         let completed = lanes.declared[&LaneSpec::rate(names::COMPLETED, "gen-0", Unit::PerSecond)];
         let samples: Vec<(RunTime, f64)> = readings

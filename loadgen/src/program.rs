@@ -27,7 +27,7 @@ pub use ahead::Ahead;
 pub(crate) use compile::regex;
 use compile::{Compiler, awaited, finder};
 pub use events::{AwaitEvent, OpenEvents};
-pub use judging::{Expect, From, JsonIs, Judging, TextIs};
+pub use judging::{Expect, FieldIs, From, JsonIs, Judging, TextIs};
 pub use upload::{Piece, Upload};
 
 /// Why a plan cannot be made ready; the scenario's parser finds these first.

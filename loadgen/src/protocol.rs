@@ -51,7 +51,7 @@ pub enum FromWorker {
     /// The segment is understood, and can begin.
     Ready,
     /// Every 100 ms.
-    Counters(Counters),
+    Counters(Box<Counters>),
     /// Every second, and every part of one that a phase's end cuts off, in which anything finished.
     Histograms(Histograms),
     /// The segment is done; the worker ends. The last counters and histograms were sent before.
@@ -208,7 +208,7 @@ pub struct StepHistograms {
 }
 
 /// How a segment ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// When, run time in ns.
     pub at: u64,
@@ -216,6 +216,23 @@ pub struct Done {
     pub cut: u64,
     /// Steps that finished.
     pub completed: u64,
+    /// What there is to say beside the figures, a sentence each.
+    pub notes: Vec<String>,
+    /// Checks that failed, by step and in the order of its checks.
+    pub failed_checks: Vec<FailedCheck>,
+}
+
+/// A check of a step that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCheck {
+    /// Which step.
+    pub step: u16,
+    /// What was to hold.
+    pub what: String,
+    /// How often it was the first of its step that did not.
+    pub count: u64,
+    /// What was found the first time.
+    pub found: String,
 }
 
 /// Why a message cannot be read.
@@ -302,7 +319,7 @@ impl FromWorker {
             FROM_DONE => from_json(frame).map(Self::Done),
             FROM_FAILED => from_json(frame).map(Self::Failed),
             FROM_READY => Ok(Self::Ready),
-            FROM_COUNTERS => Counters::get(&mut numbers).map(Self::Counters).ok_or_else(short),
+            FROM_COUNTERS => Counters::get(&mut numbers).map(Box::new).map(Self::Counters).ok_or_else(short),
             FROM_HISTOGRAMS => Histograms::get(&mut numbers).map(Self::Histograms).ok_or_else(short),
             kind => Err(unknown(kind)),
         }
@@ -513,7 +530,7 @@ mod tests {
             let rowless = errors.clone();
             let mut counters = Counters { errors, statuses, rowless, kinds, sse, ..Counters::default() };
             counters.totals().into_iter().zip(totals).for_each(|(c, n)| *c = n);
-            let counters = FromWorker::Counters(counters);
+            let counters = FromWorker::Counters(Box::new(counters));
             prop_assert_eq!(again(&counters), counters);
             let steps = steps.into_iter().map(|(step, finished, failed, response, service)| StepHistograms { step, finished, failed, response, service });
             let histograms = FromWorker::Histograms(Histograms { start: totals[0], end: totals[1], steps: steps.collect(), lateness, release_error, ws: WsHistograms::default() });

@@ -1,4 +1,4 @@
-//! Is there a target? Which of its addresses takes a connection.
+//! Is there a target? Which of its addresses takes a connection, and does it shake hands over TLS.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,26 +6,52 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
-use scenarios::plan::BaseUrl;
+use scenarios::plan::{BaseUrl, Transport};
 use tokio::net::TcpStream;
 
 use crate::error::LoadError;
+use crate::tls;
 
 /// How long an address may take before the next one is tried beside it (RFC 8305, 5).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// Finds the first address of the target that takes a connection.
+/// How long a TLS handshake may take: as long as a request may by default.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Finds the first address of the target that takes a connection; where it is reached over TLS, shakes hands there once, so that a
+/// certificate that is refused is told of before anything is loaded. A server of TLS 1.3 may still refuse the client's certificate
+/// after that.
+///
+/// # Errors
+/// [`LoadError::Unreachable`] if none takes one within `timeout`, or no handshake comes about, with its reason; [`LoadError::Tls`] if
+/// the plan's settings are of no use. Dropped, it leaves nothing open.
+pub async fn reach(url: &BaseUrl, transport: &Transport, timeout: Duration) -> Result<SocketAddr, LoadError> {
+    let client = || tls::Client::new(&transport.tls, url, tls::offers(transport.http));
+    let client = url.tls.then(client).transpose().map_err(LoadError::Tls)?;
+    let address = reach_from(url, &transport.sources, timeout).await?;
+    if let Some(client) = client {
+        let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, shake_hands(&client, address)).await;
+        let late = || Err(format!("no TLS handshake within {} s", HANDSHAKE_WITHIN.as_secs()));
+        let told = shaken.unwrap_or_else(|_| late());
+        told.map_err(|why| LoadError::Unreachable { url: url.origin(), why })?;
+    }
+    Ok(address)
+}
+
+/// One handshake, whose connection is closed at once.
+async fn shake_hands(client: &tls::Client, address: SocketAddr) -> Result<(), String> {
+    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+    let shaken = client.handshake(stream).await;
+    shaken.map(drop).map_err(|kind| {
+        let why = client.first_failure().unwrap_or(kind.name());
+        format!("the TLS handshake failed: {why}")
+    })
+}
+
+/// Finds the first address that takes a connection, of those that the `sources` lead to.
 ///
 /// # Errors
 /// [`LoadError::Unreachable`] if none does within `timeout`. Dropped, it leaves nothing open.
-pub async fn reach(url: &BaseUrl, timeout: Duration) -> Result<SocketAddr, LoadError> {
-    reach_from(url, &[], timeout).await
-}
-
-/// The same, of those addresses that the `sources` lead to.
-///
-/// # Errors
-/// As of [`reach`].
 pub async fn reach_from(
     url: &BaseUrl,
     sources: &[IpAddr],

@@ -104,7 +104,9 @@ impl Release {
         }
         let now = self.shard.now();
         let figures = &self.shard.figures;
-        let done = Done { at: now, cut: self.shard.seats.taken(), completed: figures.completed.get() };
+        let (cut, completed) = (self.shard.seats.taken(), figures.completed.get());
+        let (notes, failed_checks) = (self.shard.notes(), figures.failed_checks());
+        let done = Done { at: now, cut, completed, notes, failed_checks };
         figures.close_last(now);
         self.hand_over_counters(now);
         while let Some(interval) = self.shard.figures.take_closed() {
@@ -329,7 +331,7 @@ impl Release {
         counters.hiccup_ns = self.hiccups.take();
         counters.most_sessions = self.shard.figures.take_most_sessions();
         // Left out where the coordinator does not keep up: they are totals, the next ones say it all.
-        let _ = self.outbox.try_send(FromWorker::Counters(counters));
+        let _ = self.outbox.try_send(FromWorker::Counters(Box::new(counters)));
     }
 
     fn hand_over_histograms(&self) {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use scenarios::plan::{HttpVersion, Order, Timer};
-use timeline::{MonoNs, RunClock};
+use timeline::{MonoNs, RunClock, text};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -33,6 +33,9 @@ use crate::tls::{self, Client};
 const INPUT: usize = 64 << 10;
 /// Most idle connections kept for `requests` phases; more than that cannot all be busy again soon.
 const POOL_MAX: usize = 4096;
+
+/// Most characters of a peer's words that a note repeats: a certificate may hold hundreds of names.
+const NOTE_MAX: usize = 400;
 
 /// What all sessions of a worker share.
 #[derive(Debug)]
@@ -208,6 +211,15 @@ impl Shard {
         })
     }
 
+    /// What there is to say of the run beside its figures, a sentence each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let tls = self.tls.as_ref().and_then(Tls::first_failure);
+        tls.map(|why| format!("TLS failed; the first time: {}", text::clean(why, NOTE_MAX)))
+            .into_iter()
+            .collect()
+    }
+
     /// Opens a socket to the target.
     ///
     /// # Errors
@@ -258,10 +270,13 @@ impl Tls {
         let http1 = client(tls::HTTP1)?;
         let chosen = match transport.http {
             HttpVersion::Http1 => http1.clone(),
-            HttpVersion::Http2 => client(tls::HTTP2)?,
-            HttpVersion::Auto => client(tls::EITHER)?,
+            http => client(tls::offers(http))?,
         };
         Ok(Self { http1, chosen })
+    }
+
+    fn first_failure(&self) -> Option<&str> {
+        self.http1.first_failure().or_else(|| self.chosen.first_failure())
     }
 }
 

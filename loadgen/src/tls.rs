@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use rustls::client::WebPkiServerVerifier;
@@ -13,9 +13,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection};
+use rustls::{DigitallySignedStruct, RootCertStore};
 use rustls::{SignatureScheme, SupportedProtocolVersion, version};
-use scenarios::plan::{BaseUrl, Tls, TlsVersion};
+use scenarios::plan::{BaseUrl, HttpVersion, Tls, TlsVersion};
 use tokio::net::TcpStream;
 
 use crate::kind::ErrorKind;
@@ -23,21 +24,35 @@ use crate::kind::ErrorKind;
 /// The protocols that a client of HTTP/1.1 offers by ALPN.
 pub const HTTP1: &[&[u8]] = &[b"http/1.1"];
 /// The same of HTTP/2 alone.
-pub const HTTP2: &[&[u8]] = &[H2];
+const HTTP2: &[&[u8]] = &[H2];
 /// The same where the server is to choose.
-pub const EITHER: &[&[u8]] = &[H2, b"http/1.1"];
+const EITHER: &[&[u8]] = &[H2, b"http/1.1"];
 /// HTTP/2 as ALPN calls it.
 pub const H2: &[u8] = b"h2";
 
 const V12: &[&SupportedProtocolVersion] = &[&version::TLS12];
 const V13: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
+/// The protocols that a client offers which is to speak `http`.
+#[must_use]
+pub const fn offers(http: HttpVersion) -> &'static [&'static [u8]] {
+    match http {
+        HttpVersion::Http1 => HTTP1,
+        HttpVersion::Http2 => HTTP2,
+        HttpVersion::Auto => EITHER,
+    }
+}
+
 /// What all TLS connections to a target share.
 #[derive(Debug, Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    failure: Failure,
 }
+
+/// Why TLS failed for the first time, in words; what follows has mostly the same cause.
+type Failure = Arc<OnceLock<String>>;
 
 impl Client {
     /// A client of `url` that offers the protocols `alpn`, best first.
@@ -75,7 +90,13 @@ impl Client {
             }
         };
         config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config: Arc::new(config), name, failure: Failure::default() })
+    }
+
+    /// Why a handshake, or a record after it, failed for the first time; none if none has.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Shakes hands over `stream`.
@@ -85,13 +106,19 @@ impl Client {
     /// was offered and the server does not take it; what the socket says otherwise. Dropped, it
     /// closes the connection.
     pub async fn handshake(&self, stream: TcpStream) -> Result<Box<Secure>, ErrorKind> {
-        let tls =
-            ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(|_| ErrorKind::Tls)?;
-        let mut secure = Box::new(Secure { stream, tls, ended: false });
+        let tls = ClientConnection::new(Arc::clone(&self.config), self.name.clone()).map_err(|e| {
+            self.failure.get_or_init(|| why(&e));
+            ErrorKind::Tls
+        })?;
+        let failure = Arc::clone(&self.failure);
+        let mut secure = Box::new(Secure { stream, tls, ended: false, failure });
         let shaken = poll_fn(|cx| {
             while secure.tls.is_handshaking() {
                 ready!(secure.poll_flush(cx))?;
                 if secure.tls.is_handshaking() && ready!(secure.poll_records(cx))? {
+                    secure
+                        .failure
+                        .get_or_init(|| "the server hung up in the midst of the handshake".to_owned());
                     return Poll::Ready(Err(ErrorKind::Tls));
                 }
             }
@@ -105,6 +132,23 @@ impl Client {
             shaken => shaken.map(|()| secure),
         }
     }
+}
+
+/// What rustls says of `error`, and what a person can do about it.
+fn why(error: &rustls::Error) -> String {
+    let help = match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "; `tls = { ca = \"ca.pem\" }` or --ca names an authority to trust, `insecure = true` or --insecure takes any certificate"
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            "; `tls = { insecure = true }` or --insecure takes any certificate"
+        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "; `tls = { cert = \"client.pem\", key = \"client.key\" }` shows the client's own certificate"
+        }
+        _ => "",
+    };
+    format!("{error}{help}")
 }
 
 /// The machine's own authorities and those of the plan.
@@ -133,6 +177,7 @@ pub struct Secure {
     stream: TcpStream,
     tls: ClientConnection,
     ended: bool,
+    failure: Failure,
 }
 
 /// The socket as rustls wants it: what cannot be done at once is `WouldBlock`.
@@ -217,6 +262,7 @@ impl Secure {
             if let Err(e) = self.tls.process_new_packets() {
                 // The other side is told why, if it still listens.
                 let _ = self.tls.write_tls(&mut Wire(&self.stream));
+                self.failure.get_or_init(|| why(&e));
                 let unspoken = AlertDescription::NoApplicationProtocol;
                 let kind = if e == rustls::Error::AlertReceived(unspoken) {
                     ErrorKind::NoH2

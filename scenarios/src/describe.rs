@@ -12,6 +12,7 @@ use timeline::Unit;
 use timeline::cache::{CacheMode, Protection};
 use timeline::text::plural;
 
+pub use self::steps::check_in_words;
 use crate::plan::{
     Action, CachePlan, Choice, Dist, HttpVersion, Of, Order, Part, Phase, Repeat, RunPlan, SessionKind, Step,
     StepId, Target, Template, Timer, Times,

@@ -26,7 +26,7 @@ use std::path::Path;
 use crate::mistake::{Wrong, closest, quoted};
 use crate::plan::RunPlan;
 
-pub use crate::describe::describe;
+pub use crate::describe::{check_in_words, describe};
 pub use crate::flags::LoadFlags;
 pub use crate::mistake::{Mistake, Place, ScenarioError};
 pub use crate::parse::{Origin, Overrides, mappings, parse};
@@ -69,6 +69,14 @@ pub fn base_url(text: &str) -> Result<plan::BaseUrl, String> {
         plan::Target::Url(url) => Ok(url),
         plan::Target::Bundled => Err("`bundled` is not an address; expected http://HOST:PORT".to_owned()),
     }
+}
+
+/// Reads a PEM file of authorities to trust.
+///
+/// # Errors
+/// The sentence that a person reads: it cannot be read, or holds no certificate.
+pub fn authorities(file: &Path) -> Result<String, String> {
+    parse::authorities(file).map_err(|wrong| wrong.sentence())
 }
 
 fn find(name_or_path: &str) -> Result<(String, Origin), Wrong> {

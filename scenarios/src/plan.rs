@@ -22,7 +22,7 @@ use timeline::fault::FaultOrder;
 use timeline::metric::Mapping;
 
 pub use crate::load::{Leg, MAX_SESSIONS, Of, Rules, Shape, Timer, Turns};
-pub use answer::{Capture, Check, Compare, JsonTest, Judgement, Pick, Save, TextTest};
+pub use answer::{Capture, Check, Compare, FieldTest, JsonTest, Judgement, Pick, Save, TextTest};
 pub use assets::{Algorithm, Assets, File, Signer};
 pub use body::{Body, Content, Field, Filler, Generated, Known, Rendered};
 pub use condition::{Condition, Operand, Test};

@@ -91,7 +91,7 @@ impl Arguments {
     pub fn target(&self) -> String {
         match self.host.as_deref().map(scenarios::base_url) {
             Some(Ok(url)) => url.to_string(),
-            _ => "set in the code of the goose binary".to_owned(),
+            _ => "a host set in the code of the goose binary".to_owned(),
         }
     }
 
@@ -162,6 +162,8 @@ mod tests {
         assert_eq!((a.controller().ip().is_loopback(), a.here().port), (true, Some(3000)));
         assert_eq!(a.target(), "http://localhost:3000");
         assert_eq!(read("./x -Hhttp://10.0.0.1:80").unwrap().here().port, None);
+        // Reports write what stands here behind "against".
+        assert_eq!(read("./x -u 5").unwrap().target(), "a host set in the code of the goose binary");
     }
 
     #[test]

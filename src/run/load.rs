@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dashboard::app::UiCommand;
 use loadgen::lanes::{Lanes, Reading};
-use loadgen::protocol::Counters;
+use loadgen::protocol::{Counters, FailedCheck};
 use loadgen::{Coordinator, LoadUpdate};
 use scenarios::plan::RunPlan;
 use timeline::amendment::{self, Amendment};
@@ -22,6 +22,9 @@ use crate::screen::Screen;
 
 /// How often a wish to end is looked for; a person does not notice it.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Most checks that failed of which a note tells each.
+const CHECKS_TOLD: usize = 20;
 
 /// How the load ended.
 pub struct Ended {
@@ -49,7 +52,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
     let lanes = Lanes::new(&plan.steps).with_kinds(kinds);
     let mut carrier = Carrier { lanes, ids: Vec::new(), handle: wishes.handle };
     let mut ending = Ending::default();
-    let (mut notes, mut tally) = (Vec::new(), Tally::default());
+    let (mut notes, mut tally, mut failed) = (Vec::new(), Tally::default(), FailedChecks::default());
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -57,6 +60,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
                 Some(update) => {
                     note(&update, &mut notes, wishes.handle);
                     tally.learn(&update);
+                    failed.learn(&update);
                     carrier.carry(&update);
                 }
                 None => break,
@@ -65,6 +69,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
         }
     }
     notes.extend(tally.notes(plan));
+    notes.extend(failed.notes(&plan.steps));
     Ended { reason: ending.reason.unwrap_or(EndReason::Completed), notes }
 }
 
@@ -86,7 +91,16 @@ fn note(update: &LoadUpdate, notes: &mut Vec<String>, handle: &Handle) {
                 handle.log(&text);
             }
         }
-        LoadUpdate::Counters(..) | LoadUpdate::Histograms(..) | LoadUpdate::Done(..) => {}
+        LoadUpdate::Done(_, done) => {
+            // What all workers met alike is told once.
+            for text in &done.notes {
+                if !notes.contains(text) {
+                    handle.log(text);
+                    notes.push(text.clone());
+                }
+            }
+        }
+        LoadUpdate::Counters(..) | LoadUpdate::Histograms(..) => {}
     }
 }
 
@@ -116,7 +130,7 @@ impl Tally {
             for (feeder, _) in counters.rowless.iter().enumerate().filter(|(_, n)| **n > 0) {
                 self.rowless.entry(feeder).or_insert(RunTime(counters.at));
             }
-            self.last.insert(*worker, counters.clone());
+            self.last.insert(*worker, (**counters).clone());
         }
     }
 
@@ -174,6 +188,39 @@ impl Tally {
                 plural(n as usize, "answer")
             )
         })
+    }
+}
+
+/// Checks that failed, of all workers, by step and words.
+#[derive(Default)]
+struct FailedChecks(BTreeMap<(u16, String), FailedCheck>);
+
+impl FailedChecks {
+    fn learn(&mut self, update: &LoadUpdate) {
+        let LoadUpdate::Done(_, done) = update else { return };
+        for failed in &done.failed_checks {
+            let key = (failed.step, failed.what.clone());
+            let known = self.0.entry(key).or_insert_with(|| FailedCheck { count: 0, ..failed.clone() });
+            known.count += failed.count;
+        }
+    }
+
+    /// A sentence each, most frequent first.
+    fn notes(self, steps: &[String]) -> Vec<String> {
+        let mut all: Vec<FailedCheck> = self.0.into_values().collect();
+        all.sort_by_key(|failed| std::cmp::Reverse(failed.count));
+        let beyond = all.len().saturating_sub(CHECKS_TOLD);
+        let note = |failed: &FailedCheck| {
+            let step = steps.get(usize::from(failed.step)).map_or("?", String::as_str);
+            let times = plural(failed.count as usize, "time");
+            let FailedCheck { what, found, .. } = failed;
+            format!("step `{step}`: the check `{what}` failed {times}; the first time it found {found}")
+        };
+        let mut notes: Vec<String> = all.iter().take(CHECKS_TOLD).map(note).collect();
+        if beyond > 0 {
+            notes.push(format!("{} failed less often", plural(beyond, "further check")));
+        }
+        notes
     }
 }
 
@@ -291,6 +338,8 @@ fn marker(at: RunTime) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use loadgen::protocol::Done;
+
     use super::*;
 
     /// A plan of one step that gets this path, with this besides.
@@ -306,9 +355,42 @@ mod tests {
     fn told(plan: &RunPlan, said: Vec<(usize, Counters)>) -> Vec<String> {
         let mut tally = Tally::default();
         for (worker, counters) in said {
-            tally.learn(&LoadUpdate::Counters(worker, counters));
+            tally.learn(&LoadUpdate::Counters(worker, Box::new(counters)));
         }
         tally.notes(plan)
+    }
+
+    #[test]
+    fn checks_that_failed_are_told_with_their_step_for_all_workers() {
+        let failed = |step, what: &str, count| FailedCheck {
+            step,
+            what: what.to_owned(),
+            count,
+            found: format!("{count} B"),
+        };
+        let mut checks = FailedChecks::default();
+        let mut learn = |worker, failed_checks| {
+            checks.learn(&LoadUpdate::Done(worker, Done { failed_checks, ..Done::default() }));
+        };
+        learn(0, vec![failed(0, "size < 1 B", 2), failed(1, "size < 1 B", 4)]);
+        learn(1, vec![failed(0, "size < 1 B", 3)]);
+        let steps = ["rooms".to_owned(), "home".to_owned()];
+        let told = checks.notes(&steps);
+        assert_eq!(
+            told,
+            [
+                "step `rooms`: the check `size < 1 B` failed 5 times; the first time it found 2 B",
+                "step `home`: the check `size < 1 B` failed 4 times; the first time it found 4 B",
+            ]
+        );
+        let mut many = FailedChecks::default();
+        let failed_checks = (0..30).map(|i| failed(i, "body = x", 1)).collect();
+        many.learn(&LoadUpdate::Done(0, Done { failed_checks, ..Done::default() }));
+        let told = many.notes(&steps);
+        assert_eq!(
+            (told.len(), &*told[CHECKS_TOLD]),
+            (CHECKS_TOLD + 1, "10 further checks failed less often")
+        );
     }
 
     #[test]

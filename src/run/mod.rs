@@ -220,7 +220,7 @@ struct Runner<'a> {
 impl Runner<'_> {
     fn run(self, door: Option<Door>, page: Option<TcpListener>) -> anyhow::Result<Finished> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(loadgen::reach(&self.url, REACH)).map_err(load_error)?;
+        runtime.block_on(loadgen::reach(&self.url, &self.job.plan.transport, REACH)).map_err(load_error)?;
         let settled = self.settle()?;
         let held = self.hold_remedies()?;
         let crew = runtime.block_on(Crew::hire(self.load_options()?)).map_err(load_error)?;
@@ -364,7 +364,7 @@ impl Runner<'_> {
 fn load_error(error: LoadError) -> anyhow::Error {
     match error {
         e @ LoadError::Unreachable { .. } => UserError::unreachable(e),
-        e @ (LoadError::Source { .. } | LoadError::Journey(_)) => UserError::wrong(e),
+        e @ (LoadError::Source { .. } | LoadError::Journey(_) | LoadError::Tls(_)) => UserError::wrong(e),
         e => e.into(),
     }
 }

@@ -89,6 +89,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 gates: args.gate.clone(),
                 vars: args.vars.env.iter().cloned().collect(),
                 caches_apart: caches_apart(),
+                attach: Some(Attach::check),
             };
             let wrong = |e: ScenarioError| match args.scenario {
                 Some(_) => UserError::wrong(e),
@@ -98,7 +99,6 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
                 )),
             };
             let mut plan = scenarios::load(name, &overrides).map_err(wrong)?;
-            Attach::check(name, &plan.attach)?;
             let own = plan.phases.clone();
             plan.replace_load(&(&args.load).into()).map_err(wrong)?;
             let note = load_note(&args.load, &own, &plan.phases);
@@ -114,6 +114,7 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
     if !args.source_address.is_empty() {
         plan.transport.sources.clone_from(&args.source_address);
     }
+    trust(args, &mut plan)?;
     let gates = plan.gates.iter().map(|g| Gate::parse(&g.that)).collect::<Result<_, _>>();
     let asked = if args.attach.is_empty() { &plan.attach } else { &args.attach };
     let mut attach = Attach::parse_all(asked)?;
@@ -135,6 +136,25 @@ pub fn prepare(args: &RunArgs) -> anyhow::Result<Job> {
         text,
         plan,
     })
+}
+
+/// Has the plan trust whom the command line says.
+fn trust(args: &RunArgs, plan: &mut RunPlan) -> anyhow::Result<()> {
+    let flag = if args.insecure { "--insecure" } else { "--ca" };
+    if !args.insecure && args.ca.is_none() {
+        return Ok(());
+    }
+    if !matches!(&plan.target, Target::Url(url) if url.tls) {
+        return Err(UserError::wrong(format!(
+            "{flag}: the target is not reached over TLS, so it would have no effect; expected an address that begins with https://"
+        )));
+    }
+    let tls = &mut plan.transport.tls;
+    tls.insecure |= args.insecure;
+    if let Some(file) = &args.ca {
+        tls.ca = scenarios::authorities(file).map_err(|e| UserError::wrong(format!("--ca: {e}")))?;
+    }
+    Ok(())
 }
 
 /// Reads the file of `[[target.metric]]` tables that `--metrics` names; without one there are none.

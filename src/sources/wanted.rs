@@ -76,7 +76,7 @@ const FORMS: &[Form] = &[
 impl Attach {
     /// What `--attach` says.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        Self::read(text).map_err(|why| mistake("--attach", text, why))
+        Self::read(text).map_err(|why| mistake(text, why))
     }
 
     fn read(text: &str) -> Result<Self, Option<String>> {
@@ -84,12 +84,12 @@ impl Attach {
         FORMS.iter().find(|form| form.0 == word).map_or(Err(None), |form| form.2(value))
     }
 
-    /// Looks at the `attach` of the scenario called `name`. What the environment lacks for it is no mistake of a scenario.
-    pub fn check(name: &str, texts: &[String]) -> anyhow::Result<()> {
-        match texts.iter().find(|text| matches!(Self::read(text), Err(None))) {
-            Some(text) => Err(mistake(&format!("{name}: [target] attach"), text, None)),
-            None => Ok(()),
-        }
+    /// Looks at an entry of a scenario's `attach`. What the environment lacks for it is no mistake of a scenario.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(text: &str) -> Result<(), String> {
+        if matches!(Self::read(text), Err(None)) { Err(forms()) } else { Ok(()) }
     }
 
     /// Is it V8's inspector? Who names it on the command line has said that it may be opened.
@@ -108,14 +108,17 @@ fn parts(text: &str) -> (&str, Option<&str>) {
     text.split_once('=').map_or((text, None), |(word, value)| (word, Some(value)))
 }
 
-fn mistake(whence: &str, text: &str, why: Option<String>) -> anyhow::Error {
-    let why = why.unwrap_or_else(|| {
-        let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
-        format!("expected one of {}", forms.join(", "))
-    });
+/// What can be said.
+fn forms() -> String {
+    let forms: Vec<&str> = FORMS.iter().map(|form| form.1).collect();
+    format!("one of {}", forms.join(", "))
+}
+
+fn mistake(text: &str, why: Option<String>) -> anyhow::Error {
+    let why = why.unwrap_or_else(|| format!("expected {}", forms()));
     let (word, value) = parts(text);
     let said = value.map_or(word.to_owned(), |value| format!("{word}={}", shown(value)));
-    UserError::wrong(format!("{whence} {said}: {why}"))
+    UserError::wrong(format!("--attach {said}: {why}"))
 }
 
 fn bare(value: Option<&str>, attach: Attach) -> Result<Attach, Option<String>> {

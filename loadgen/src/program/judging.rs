@@ -3,7 +3,7 @@
 //! Owns what of an answer must be kept for that. Doing it is `session::judge`'s business.
 
 use regex::bytes::Regex;
-use scenarios::plan::{Capture, Check, Compare, JsonTest, Judgement, Pick, Save, TextTest};
+use scenarios::plan::{Capture, Check, Compare, FieldTest, JsonTest, Judgement, Pick, Save, TextTest};
 use serde_json_path::JsonPath;
 
 use super::BadPlan;
@@ -14,8 +14,8 @@ use super::compile::{json_path, regex};
 pub struct Judging {
     /// Statuses that are right; none: all below 400.
     pub statuses: Option<Vec<(u16, u16)>>,
-    /// Further checks.
-    pub checks: Vec<Expect>,
+    /// Further checks, and how a person reads each.
+    pub checks: Vec<(Expect, String)>,
     /// What is kept.
     pub saves: Vec<(usize, From, Pick)>,
     /// Header fields that are needed for that.
@@ -31,14 +31,14 @@ pub struct Judging {
 /// A check beyond the status.
 #[derive(Debug)]
 pub enum Expect {
-    /// Service time below, ns.
-    Time(u64),
-    /// Body smaller, bytes.
-    Size(u64),
+    /// Service time, ns.
+    Time(Compare, u64),
+    /// The body's length, bytes.
+    Size(Compare, u64),
     /// The body.
     Body(TextIs),
     /// The field with this index in [`Judging::fields`].
-    Field(usize, TextIs),
+    Field(usize, FieldIs),
     /// What the path finds.
     Json(JsonPath, JsonIs),
 }
@@ -52,6 +52,19 @@ pub enum TextIs {
     Contains(Box<[u8]>),
     /// This matches somewhere.
     Matches(Regex),
+}
+
+/// A test of a header field.
+#[derive(Debug)]
+pub enum FieldIs {
+    /// It is there.
+    Exists,
+    /// It is not.
+    Absent,
+    /// It is there and not empty.
+    NotEmpty,
+    /// It is there, with such a text.
+    Text(TextIs),
 }
 
 /// A test of what a JSONPath finds.
@@ -69,7 +82,7 @@ pub enum JsonIs {
     Number(Compare, f64),
     /// Something with a length.
     Length(Compare, f64),
-    /// A text.
+    /// A text, a number or a boolean, as it is written.
     Text(TextIs),
 }
 
@@ -133,16 +146,16 @@ impl Judging {
                 self.statuses.get_or_insert_default().extend(ranges);
                 return Ok(());
             }
-            Check::Time(ns) => Expect::Time(*ns),
-            Check::Size(bytes) => Expect::Size(*bytes),
+            Check::Time(compare, ns) => Expect::Time(*compare, *ns),
+            Check::Size(compare, bytes) => Expect::Size(*compare, *bytes),
             Check::Body(test) => {
                 self.keeps_body = true;
                 Expect::Body(text_is(test)?)
             }
-            Check::Header(name, test) => Expect::Field(self.field(name), text_is(test)?),
+            Check::Header(name, test) => Expect::Field(self.field(name), field_is(test)?),
             Check::Json(path, test) => Expect::Json(self.path(path)?, json_is(test)?),
         };
-        self.checks.push(expect);
+        self.checks.push((expect, scenarios::check_in_words(check)));
         Ok(())
     }
 
@@ -189,6 +202,15 @@ fn text_is(test: &TextTest) -> Result<TextIs, BadPlan> {
         TextTest::Equals(text) => TextIs::Equals(bytes(text)),
         TextTest::Contains(text) => TextIs::Contains(bytes(text)),
         TextTest::Matches(pattern) => TextIs::Matches(regex(pattern)?),
+    })
+}
+
+fn field_is(test: &FieldTest) -> Result<FieldIs, BadPlan> {
+    Ok(match test {
+        FieldTest::Exists => FieldIs::Exists,
+        FieldTest::Absent => FieldIs::Absent,
+        FieldTest::NotEmpty => FieldIs::NotEmpty,
+        FieldTest::Text(test) => FieldIs::Text(text_is(test)?),
     })
 }
 

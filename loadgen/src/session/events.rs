@@ -55,7 +55,12 @@ impl Session {
         let broken = seen.is_err();
         let lost = seen == Err(ErrorKind::SseClosed) || self.events().is_none_or(|e| e.failed().is_some());
         let outcome = seen.and_then(|data| {
-            self.judge_message(step.judging.as_deref(), data.as_deref(), finished.saturating_sub(started))
+            self.judge_message(
+                step.id,
+                step.judging.as_deref(),
+                data.as_deref(),
+                finished.saturating_sub(started),
+            )
         });
         self.finish(step.id, started, finished, outcome);
         if broken && lost {

@@ -3,11 +3,13 @@
 use regex::bytes::Regex;
 use scenarios::plan::{Compare, Pick};
 use serde_json::Value;
+use timeline::Unit;
+use timeline::text::plural;
 
 use super::Session;
 use crate::http::answer::Answer;
 use crate::kind::ErrorKind;
-use crate::program::{Expect, From, JsonIs, Judging, TextIs};
+use crate::program::{Expect, FieldIs, From, JsonIs, Judging, TextIs};
 use crate::scan::contains;
 use crate::template;
 
@@ -50,9 +52,10 @@ impl Judged<'_> {
 }
 
 impl Session {
-    /// Checks an answer or a message, and keeps what later steps need of it.
+    /// Checks the answer or the message of a step, and keeps what later steps need of it.
     pub(super) fn judge(
         &mut self,
+        step: usize,
         judging: &Judging,
         judged: &Judged<'_>,
         service_ns: u64,
@@ -66,19 +69,25 @@ impl Session {
             self.shard.figures.unwanted(status);
             return Err(ErrorKind::Status);
         }
-        let hold = judging.checks.iter().all(|check| holds(check, judged, json.as_ref(), service_ns));
-        if hold { Ok(()) } else { Err(ErrorKind::Check) }
+        let json = json.as_ref();
+        let fails = |(check, _): &(Expect, String)| !holds(check, judged, json, service_ns);
+        let Some(i) = judging.checks.iter().position(fails) else { return Ok(()) };
+        let (check, what) = &judging.checks[i];
+        let told = || (what.clone(), found(check, judged, json, service_ns));
+        self.shard.figures.check_failed(step, i, told);
+        Err(ErrorKind::Check)
     }
 
     /// The same of an awaited message's text, if anything is looked into.
     pub(super) fn judge_message(
         &mut self,
+        step: usize,
         judging: Option<&Judging>,
         text: Option<&str>,
         service_ns: u64,
     ) -> Result<(), ErrorKind> {
         match (judging, text) {
-            (Some(judging), Some(text)) => self.judge(judging, &Judged::Message(text), service_ns),
+            (Some(judging), Some(text)) => self.judge(step, judging, &Judged::Message(text), service_ns),
             _ => Ok(()),
         }
     }
@@ -138,22 +147,23 @@ impl Session {
             }
             From::Json(path) => {
                 let found = json.map(|j| path.query(j).all()).unwrap_or_default();
-                self.pick(pick, found, |v| template::as_text(v))
+                // A null is nothing that a request could be made with, and not the text `null`.
+                self.pick(pick, found, |v| (!v.is_null()).then(|| template::as_text(v)))
             }
             From::Regex(regex) => {
                 let found = regex.captures_iter(judged.body()).take(MATCHES_MAX);
                 let found = found.filter_map(|c| c.get(1).or_else(|| c.get(0))).collect();
-                self.pick(pick, found, |m| String::from_utf8_lossy(m.as_bytes()).into_owned())
+                self.pick(pick, found, |m| Some(String::from_utf8_lossy(m.as_bytes()).into_owned()))
             }
         };
         value.filter(|value| value.len() <= SAVED_MAX)
     }
 
-    fn pick<T>(&mut self, pick: Pick, found: Vec<T>, text: impl Fn(&T) -> String) -> Option<String> {
+    fn pick<T>(&mut self, pick: Pick, found: Vec<T>, text: impl Fn(&T) -> Option<String>) -> Option<String> {
         match pick {
-            Pick::First => found.first().map(text),
-            Pick::Last => found.last().map(text),
-            Pick::Random => found.get(self.stream.below(found.len() as u64) as usize).map(text),
+            Pick::First => found.first().and_then(text),
+            Pick::Last => found.last().and_then(text),
+            Pick::Random => found.get(self.stream.below(found.len() as u64) as usize).and_then(text),
             Pick::Count => Some(found.len().to_string()),
         }
     }
@@ -161,13 +171,41 @@ impl Session {
 
 fn holds(check: &Expect, judged: &Judged<'_>, json: Option<&Value>, service_ns: u64) -> bool {
     match check {
-        Expect::Time(limit) => service_ns < *limit,
-        Expect::Size(limit) => judged.body_bytes() < *limit,
+        Expect::Time(compare, limit) => compare.holds_of(service_ns.cmp(limit)),
+        Expect::Size(compare, limit) => compare.holds_of(judged.body_bytes().cmp(limit)),
         Expect::Body(test) => text_holds(test, judged.body()),
-        Expect::Field(i, test) => judged.field(*i).is_some_and(|f| text_holds(test, f.as_bytes())),
+        Expect::Field(i, test) => field_holds(test, judged.field(*i)),
         Expect::Json(path, test) => {
             json.is_some_and(|j| json_holds(test, path.query(j).all().first().copied()))
         }
+    }
+}
+
+/// What stood where a check failed, for a person. Texts are not repeated: an answer's may be nobody's business.
+fn found(check: &Expect, judged: &Judged<'_>, json: Option<&Value>, service_ns: u64) -> String {
+    let text = |text: &str| format!("a text of {}", plural(text.chars().count(), "character"));
+    match check {
+        Expect::Time(..) => Unit::Ns.show(service_ns as f64),
+        Expect::Size(..) => Unit::Bytes.show(judged.body_bytes() as f64),
+        Expect::Body(_) => format!("a body of {}", Unit::Bytes.show(judged.body_bytes() as f64)),
+        Expect::Field(i, _) => judged.field(*i).map_or_else(|| "no such field".to_owned(), text),
+        Expect::Json(path, _) => match json.map(|j| path.query(j).all().first().copied()) {
+            None => "no JSON".to_owned(),
+            Some(None) => "nothing".to_owned(),
+            Some(Some(Value::String(s))) => text(s),
+            Some(Some(Value::Array(a))) => format!("an array of {}", plural(a.len(), "value")),
+            Some(Some(Value::Object(o))) => format!("an object of {}", plural(o.len(), "value")),
+            Some(Some(plain)) => plain.to_string(),
+        },
+    }
+}
+
+fn field_holds(test: &FieldIs, field: Option<&str>) -> bool {
+    match test {
+        FieldIs::Exists => field.is_some(),
+        FieldIs::Absent => field.is_none(),
+        FieldIs::NotEmpty => field.is_some_and(|f| !f.is_empty()),
+        FieldIs::Text(test) => field.is_some_and(|f| text_holds(test, f.as_bytes())),
     }
 }
 
@@ -188,7 +226,11 @@ fn json_holds(test: &JsonIs, found: Option<&Value>) -> bool {
         JsonIs::Equals(wanted) => alike(value, wanted),
         JsonIs::Number(compare, n) => value.as_f64().is_some_and(|v| compare.holds(v, *n)),
         JsonIs::Length(compare, n) => length(value).is_some_and(|len| compare.holds(len as f64, *n)),
-        JsonIs::Text(test) => value.as_str().is_some_and(|s| text_holds(test, s.as_bytes())),
+        JsonIs::Text(test) => match value {
+            Value::String(s) => text_holds(test, s.as_bytes()),
+            Value::Number(_) | Value::Bool(_) => text_holds(test, template::as_text(value).as_bytes()),
+            Value::Null | Value::Array(_) | Value::Object(_) => false,
+        },
     }
 }
 
@@ -233,8 +275,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_header_field_is_there_or_not_whatever_it_says() {
+        let is = |text: &str| FieldIs::Text(TextIs::Equals(text.as_bytes().into()));
+        let cases = [
+            (FieldIs::Exists, [false, true, true]),
+            (FieldIs::Absent, [true, false, false]),
+            (FieldIs::NotEmpty, [false, false, true]),
+            (is(""), [false, true, false]),
+            (is("x"), [false, false, true]),
+        ];
+        for (test, wanted) in cases {
+            assert_eq!([None, Some(""), Some("x")].map(|f| field_holds(&test, f)), wanted, "{test:?}");
+        }
+    }
+
+    #[test]
     fn json_tests_hold_of_what_they_say_and_of_nothing_else() {
         let text = || JsonIs::Text(TextIs::Matches(Regex::new("^a+$").unwrap()));
+        let written = |text: &str| JsonIs::Text(TextIs::Equals(text.as_bytes().into()));
         let cases = [
             (JsonIs::Exists, Some(json!(null)), true),
             (JsonIs::Exists, None, false),
@@ -257,6 +315,13 @@ mod tests {
             (JsonIs::Length(Compare::AtLeast, 1.0), Some(json!(3)), false),
             (text(), Some(json!("aaa")), true),
             (text(), Some(json!(7)), false),
+            (written("3"), Some(json!(3)), true),
+            (written("3"), Some(json!("3")), true),
+            (written("3"), Some(json!(30)), false),
+            (written("true"), Some(json!(true)), true),
+            (JsonIs::Text(TextIs::Matches(Regex::new("^[0-9]+$").unwrap())), Some(json!(42)), true),
+            (written("null"), Some(json!(null)), false),
+            (written("[]"), Some(json!([])), false),
         ];
         for (test, value, wanted) in cases {
             assert_eq!(json_holds(&test, value.as_ref()), wanted, "{test:?} of {value:?}");

@@ -105,7 +105,7 @@ impl Session {
         let broken = said.is_err();
         let outcome = said.and_then(|text| {
             let judging = send.wait.as_ref().and_then(|w| w.judging.as_deref());
-            self.judge_message(judging, text.as_deref(), finished.saturating_sub(started))
+            self.judge_message(send.id, judging, text.as_deref(), finished.saturating_sub(started))
         });
         self.finish(send.id, started, finished, outcome);
         if broken && lost {

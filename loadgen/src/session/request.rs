@@ -37,7 +37,7 @@ impl Session {
         let outcome = answer.and_then(|mut answer| {
             let service_ns = finished.saturating_sub(started);
             match answer.decode() {
-                Ok(()) => self.judge(&request.judging, &Judged::Answer(&answer), service_ns),
+                Ok(()) => self.judge(request.id, &request.judging, &Judged::Answer(&answer), service_ns),
                 Err(kind) => Err(self.judge_bodiless(&request.judging, &answer, kind)),
             }
         });

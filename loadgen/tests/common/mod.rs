@@ -84,9 +84,9 @@ impl Totals {
                 let silence = self.heard_at.replace(now).map_or(0, |before| now.0.saturating_sub(before.0));
                 self.stood_ns += counters.hiccup_ns.saturating_sub(20 * MS);
                 self.stood_ns += silence.saturating_sub(150 * MS);
-                self.counters.insert(*worker, counters.clone());
+                self.counters.insert(*worker, (**counters).clone());
             }
-            LoadUpdate::Done(worker, done) => drop(self.done.insert(*worker, *done)),
+            LoadUpdate::Done(worker, done) => drop(self.done.insert(*worker, done.clone())),
             LoadUpdate::Lost { worker, why, .. } => self.lost.push((*worker, why.clone())),
             LoadUpdate::Histograms(_, histograms) => {
                 for s in &histograms.steps {

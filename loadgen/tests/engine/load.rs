@@ -33,7 +33,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
                 Ok(())
             })
         }
-        "/login" => ok(s, "{\"token\":\"a b\",\"rooms\":[{\"id\":7}],\"none\":[]}"),
+        "/login" => ok(s, "{\"token\":\"a b\",\"rooms\":[{\"id\":7}],\"none\":[],\"next\":null}"),
         "/once" => {
             ok(s, "")?;
             Ok(false)
@@ -91,6 +91,7 @@ fn what_is_saved_is_used() {
         Save { slot: Slot(0), from: Capture::Json("$.token".to_owned()), pick: Pick::First },
         Save { slot: Slot(1), from: Capture::Json("$.rooms[*].id".to_owned()), pick: Pick::Random },
         Save { slot: Slot(2), from: Capture::Json("$.absent".to_owned()), pick: Pick::First },
+        Save { slot: Slot(3), from: Capture::Json("$.next".to_owned()), pick: Pick::Last },
     ];
     let mut uses = request(1, "GET", "");
     uses.path = Template(vec![
@@ -99,14 +100,43 @@ fn what_is_saved_is_used() {
         Part::Text("?t=".into()),
         Part::Var(Slot(0)),
     ]);
+    // Neither what is not there is set, nor a null.
     let mut skipped = request(2, "GET", "/skipped");
-    let set = Test::Set(Operand::Value(Part::Var(Slot(2))));
-    skipped.when = Some(Condition { text: "absent".into(), test: set });
+    let set = [2, 3].map(|slot| Test::Set(Operand::Value(Part::Var(Slot(slot)))));
+    skipped.when = Some(Condition { text: "absent or next".into(), test: Test::Any(set.into()) });
     let steps = vec![login, uses, skipped].into_iter().map(|r| Step::Request(Box::new(r))).collect();
     let totals = run(plan(once(10), LONG_MS, steps), serve(act), 1);
     assert!(totals.errors().is_empty(), "{:?}", totals.errors());
     assert_eq!((totals.finished[&0], totals.finished.get(&2)), (10, None));
     assert!(SEEN.lock().unwrap().contains("/saved/7?t=a%20b"));
+}
+
+#[test]
+fn a_check_that_fails_is_told_with_what_was_found() {
+    let mut login = request(0, "POST", "/login");
+    login.body = Some(("application/json".to_owned(), text("{}").into()));
+    let mut strict = login.clone();
+    strict.id = StepId(1);
+    login.checks = vec![
+        Check::Size(Compare::AtMost, 1 << 20),
+        Check::Header("X-None".to_owned(), FieldTest::Exists),
+        Check::Size(Compare::Greater, 1 << 20),
+    ];
+    strict.checks = vec![
+        Check::Header("X-None".to_owned(), FieldTest::Absent),
+        Check::Json("$.rooms[0].id".to_owned(), JsonTest::Text(TextTest::Equals("7".to_owned()))),
+        Check::Json("$.token".to_owned(), JsonTest::Text(TextTest::Equals("x".to_owned()))),
+    ];
+    let steps = [login, strict].into_iter().map(|r| Step::Request(Box::new(r))).collect();
+    let totals = run(plan(once(10), LONG_MS, steps), serve(act), 1);
+    assert_eq!(totals.errors(), BTreeMap::from([("check", 20)]));
+    let told: Vec<_> =
+        totals.done[&0].failed_checks.iter().map(|f| (f.step, &*f.what, f.count, &*f.found)).collect();
+    let wanted = [
+        (0, "header X-None exists", 10, "no such field"),
+        (1, "json $.token = x", 10, "a text of 3 characters"),
+    ];
+    assert_eq!(told, wanted);
 }
 
 #[test]

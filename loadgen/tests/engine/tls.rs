@@ -205,6 +205,37 @@ fn a_custom_authority_is_trusted_and_an_unknown_one_is_refused() {
 }
 
 #[test]
+fn why_a_handshake_fails_is_told_before_a_run_and_at_its_end() {
+    let ours = authority();
+    let (address, _) = serve(ours.server("127.0.0.1", false), false);
+    let trusting = Tls { ca: ours.pem.clone(), ..Tls::default() };
+    let strange = Tls { ca: authority().pem, ..Tls::default() };
+    let mut url = options(tls_plan(trusting.clone(), Vec::new()), address, 1).url;
+    url.tls = true;
+    let reach = |tls: &Tls| {
+        let transport = Transport { tls: tls.clone(), ..Transport::default() };
+        let reached = loadgen::reach(&url, &transport, Duration::from_millis(AMPLE_MS));
+        runtime().block_on(reached).map_err(|e| e.to_string())
+    };
+    assert_eq!(reach(&trusting), Ok(address));
+    assert_eq!(reach(&Tls { insecure: true, ..strange.clone() }), Ok(address));
+    let why = reach(&strange).unwrap_err();
+    let unknown = "invalid peer certificate: UnknownIssuer; `tls = { ca = \"ca.pem\" }` or --ca names";
+    assert!(why.contains("cannot be reached: the TLS handshake failed: ") && why.contains(unknown), "{why}");
+    let why =
+        reach(&Tls { server_name: Some("another.example".to_owned()), ..trusting.clone() }).unwrap_err();
+    assert!(why.contains("invalid peer certificate: ") && why.contains("another.example"), "{why}");
+
+    let notes = |tls: &Tls| {
+        let totals = run_tls(tls_plan(tls.clone(), vec![get(0, "/")]), address);
+        totals.done[&0].notes.clone()
+    };
+    assert_eq!(notes(&trusting), Vec::<String>::new());
+    let told = notes(&strange);
+    assert!(told.len() == 1 && told[0].contains(unknown), "{told:?}");
+}
+
+#[test]
 fn an_end_that_nobody_told_of_may_be_anybodys() {
     let ours = authority();
     let (address, _) = serve(ours.server("127.0.0.1", false), false);
@@ -326,6 +357,26 @@ fn each_broken_handshake_has_its_kind() {
     half a record: tls
     silent: timeout
     ");
+}
+
+#[test]
+fn a_key_that_is_another_certificate_s_is_told_where_it_stands() {
+    let ours = authority();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.toml");
+    let read = |cert: &ClientCert, key: &ClientCert| {
+        std::fs::write(folder.path().join("client.pem"), &cert.chain).unwrap();
+        std::fs::write(folder.path().join("client.key"), &key.key.value).unwrap();
+        let text = "[target]\nurl = \"https://127.0.0.1\"\ntls = { cert = \"client.pem\", key = \"client.key\" }\n\
+                    [[phase]]\nname = \"p\"\nfor = \"1s\"\nsessions = 1\n\
+                    [[session]]\nname = \"s\"\nsteps = [{ name = \"a\", get = \"/\" }]\n";
+        let origin = scenarios::Origin { name: "shop".to_owned(), file: Some(file.clone()) };
+        scenarios::parse(text, &origin, &scenarios::Overrides::default()).map_err(|e| e.to_string())
+    };
+    let (one, other) = (ours.client(), ours.client());
+    assert!(read(&one, &one).is_ok());
+    let why = read(&one, &other).unwrap_err();
+    assert!(why.contains("not the key of the certificate in `client.pem`") && why.contains(":3:36"), "{why}");
 }
 
 #[test]

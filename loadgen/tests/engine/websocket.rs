@@ -260,7 +260,7 @@ fn an_awaited_message_is_checked_and_kept_for_later_steps() {
     let kept = Judgement {
         checks: vec![
             json("$[1]", JsonTest::Number(Compare::AtLeast, 7.0)),
-            Check::Size(100),
+            Check::Size(Compare::Less, 100),
             Check::Body(TextTest::Contains("room".to_owned())),
         ],
         saves: vec![
@@ -285,7 +285,11 @@ fn an_awaited_message_is_checked_and_kept_for_later_steps() {
         says(3, text("-other"), is("-kept 7 and 12")),
         // A failed check keeps what there was, and ends no session.
         says(4, Template(vec![Part::Var(Slot(2))]), is("-other")),
-        says(5, text("-short"), Judgement { checks: vec![Check::Size(6)], ..Judgement::default() }),
+        says(
+            5,
+            text("-short"),
+            Judgement { checks: vec![Check::Size(Compare::Less, 6)], ..Judgement::default() },
+        ),
     ];
     let mut plan = five(steps);
     plan.slots = 3;

@@ -68,7 +68,7 @@ fn steps_do_over_http_2_what_they_do_over_http_1() {
         body(r);
         r.options.expect_continue = true;
     };
-    let header = Check::Header("X-Id".to_owned(), TextTest::Equals("7".to_owned()));
+    let header = Check::Header("X-Id".to_owned(), FieldTest::Text(TextTest::Equals("7".to_owned())));
     let cases = vec![
         ("plain", with(0, "GET", "/ok", holds("{}"))),
         ("a header", with(0, "GET", "/ok", |r| r.checks.push(header))),
@@ -174,7 +174,7 @@ fn large_bodies_go_both_ways_through_small_windows() {
         r.body = Some(("text/plain".to_owned(), generated(UP as u64)));
         r.checks.push(Check::Body(TextTest::Equals(UP.to_string())));
     });
-    let down = with(1, "GET", "/big", |r| r.checks.push(Check::Size(BIG as u64 + 1)));
+    let down = with(1, "GET", "/big", |r| r.checks.push(Check::Size(Compare::Less, BIG as u64 + 1)));
     let plan = over_2(plan(held(2), LONG_MS, vec![forever(Some(100), vec![up, made, down])]));
     // Small on the server's side; the client's own are smaller than what comes down.
     let (address, _) = serve(Setup { window: Some(20_000), ..Setup::default() });

@@ -7,10 +7,13 @@ use timeline::text::plural;
 
 use super::{events, show, socket};
 use crate::plan::{
-    Body, Check, Choice, Condition, Content, Guard, HttpVersion, Journey, Parallel, Part, Request, RunPlan,
-    Save, Step, StepId, Template, Times,
+    Body, Check, Choice, Condition, Content, FieldTest, Guard, HttpVersion, Journey, JsonTest, Parallel,
+    Part, Request, RunPlan, Save, Step, StepId, Template, TextTest, Times,
 };
 use crate::text::quantity::{show_dist, show_duration};
+
+/// Characters of a check in words: a pattern may be long.
+const CHECK_WIDTH: usize = 160;
 
 /// Steps, one a line, those inside of others further in.
 pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
@@ -211,10 +214,72 @@ fn check(check: &Check) -> String {
             };
             format!("status {}", all.iter().map(one).collect::<Vec<_>>().join(" or "))
         }
-        Check::Time(ns) => format!("time < {}", show_duration(*ns)),
-        Check::Size(bytes) => format!("size < {}", Unit::Bytes.show(*bytes as f64)),
+        Check::Time(compare, ns) => format!("time {} {}", compare.sign(), show_duration(*ns)),
+        Check::Size(compare, bytes) => {
+            format!("size {} {}", compare.sign(), Unit::Bytes.show(*bytes as f64))
+        }
         Check::Body(_) => "body".to_owned(),
         Check::Header(name, _) => format!("header {name}"),
         Check::Json(path, _) => timeline::text::clean(path, 60),
+    }
+}
+
+/// What a check asks for, with the values that it names.
+#[must_use]
+pub fn check_in_words(check: &Check) -> String {
+    let said = match check {
+        Check::Status(_) | Check::Time(..) | Check::Size(..) => self::check(check),
+        Check::Body(test) => format!("body {}", text_test(test)),
+        Check::Header(name, FieldTest::Exists) => format!("header {name} exists"),
+        Check::Header(name, FieldTest::Absent) => format!("header {name} absent"),
+        Check::Header(name, FieldTest::NotEmpty) => format!("header {name} not empty"),
+        Check::Header(name, FieldTest::Text(test)) => format!("header {name} {}", text_test(test)),
+        Check::Json(path, test) => format!("json {path} {}", json_test(test)),
+    };
+    timeline::text::clean(&said, CHECK_WIDTH)
+}
+
+fn text_test(test: &TextTest) -> String {
+    match test {
+        TextTest::Equals(text) => format!("= {text}"),
+        TextTest::Contains(text) => format!("contains {text}"),
+        TextTest::Matches(pattern) => format!("~ {pattern}"),
+    }
+}
+
+fn json_test(test: &JsonTest) -> String {
+    match test {
+        JsonTest::Exists => "exists".to_owned(),
+        JsonTest::Absent => "absent".to_owned(),
+        JsonTest::NotEmpty => "not empty".to_owned(),
+        JsonTest::Equals(value) => format!("= {value}"),
+        JsonTest::Number(compare, n) => format!("{} {n}", compare.sign()),
+        JsonTest::Length(compare, n) => format!("length {} {n}", compare.sign()),
+        JsonTest::Text(test) => text_test(test),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Compare;
+
+    #[test]
+    fn a_check_in_words_is_what_a_scenario_writes() {
+        let header = |test| Check::Header("x-none".to_owned(), test);
+        let json = |test| Check::Json("$.id".to_owned(), test);
+        for (check, words) in [
+            (Check::Time(Compare::AtMost, 1_000_000_000), "time <= 1s"),
+            (header(FieldTest::Absent), "header x-none absent"),
+            (header(FieldTest::Text(TextTest::Equals("a".to_owned()))), "header x-none = a"),
+            (Check::Body(TextTest::Matches("^a".to_owned())), "body ~ ^a"),
+            (json(JsonTest::Number(Compare::Greater, 5.0)), "json $.id > 5"),
+            (json(JsonTest::Length(Compare::Equal, 3.0)), "json $.id length == 3"),
+            (json(JsonTest::Equals(3.into())), "json $.id = 3"),
+        ] {
+            assert_eq!(check_in_words(&check), words);
+        }
+        let long = Check::Body(TextTest::Contains("x".repeat(10_000)));
+        assert!(check_in_words(&long).chars().count() <= CHECK_WIDTH);
     }
 }

@@ -16,6 +16,8 @@ const NAME_WIDTH: usize = 58;
 const VARIABLE_WIDTH: usize = 40;
 /// Most steps that are written; a scenario takes 1000.
 pub(super) const STEPS_MAX: usize = 900;
+/// Most parts of a form with files; a scenario takes no more.
+pub(super) const PARTS_MAX: usize = 64;
 /// Longest value of a header field, bytes: what most servers accept.
 const FIELD_MAX: usize = 8 << 10;
 /// What of ASCII may not stand in a path of a scenario.
@@ -81,6 +83,14 @@ pub(super) enum Does {
         body: Body,
         wait: Option<String>,
     },
+    /// A binary message.
+    SendBytes {
+        name: String,
+        /// In base64.
+        data: String,
+        /// Is a binary message awaited behind it?
+        wait: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +115,16 @@ pub(super) enum Body {
     /// JSON with holes for numbers, which no table can say.
     JsonText(String),
     Form(Vec<(String, String)>),
+    Multipart(Vec<(String, Part)>),
     Text(String),
+}
+
+/// A part of a form with files.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Text(String),
+    /// Bytes that are made up, of this content type.
+    Generated(Option<String>),
 }
 
 impl Draft {

@@ -4,12 +4,14 @@
 
 use serde_json::Value;
 
-use super::draft::{Body, Does, Draft, DraftRequest, DraftStep, json_text};
+use super::draft::{Body, Does, Draft, DraftRequest, DraftStep, Part, json_text};
 
 /// A JSON value that fits on a line this wide stands on one.
 const LINE_WIDTH: usize = 100;
 /// How long the written phase lasts, and how many sessions it holds: a careful start, to be changed.
 const PHASE: &str = "[[phase]]\nname = \"steady\"\nfor = \"60s\"\nsessions = 10\n";
+/// How large a file is that is made up.
+const GENERATED: &str = "1KiB";
 /// How long an awaited message may take.
 const WITHIN: &str = "10s";
 const MS_PER_S: u64 = 1_000;
@@ -68,6 +70,12 @@ pub(super) fn step_text(step: &DraftStep) -> String {
                 out += "reconnect = true\n";
             }
         }
+        Does::SendBytes { name, data, wait } => {
+            out += &format!("name = {}\nsend-binary = {}\n", quote(name), quote(data));
+            if *wait {
+                out += &format!("await = {{ binary = true, within = \"{WITHIN}\" }}\n");
+            }
+        }
         Does::Send { name, body, wait } => {
             out += &format!("name = {}\n", quote(name));
             body_text(&mut out, body, "send", "send");
@@ -119,9 +127,27 @@ fn body_text(out: &mut String, body: &Body, json_key: &str, text_key: &str) -> b
             pairs(out, "form", fields);
             return false;
         }
+        Body::Multipart(parts) => {
+            let all: Vec<String> = parts
+                .iter()
+                .map(|(name, part)| format!("{} = {}", bare(name), part_text(name, part)))
+                .collect();
+            *out += &format!("multipart = {{ {} }}\n", all.join(", "));
+            return false;
+        }
         Body::Text(text) | Body::JsonText(text) => *out += &format!("{text_key} = {}\n", quote(text)),
     }
     true
+}
+
+fn part_text(name: &str, part: &Part) -> String {
+    match part {
+        Part::Text(text) => quote(text),
+        Part::Generated(kind) => {
+            let kind = kind.as_ref().map(|kind| format!(", type = {}", quote(kind))).unwrap_or_default();
+            format!("{{ generated = \"{GENERATED}\", name = {}{kind} }}", quote(name))
+        }
+    }
 }
 
 fn pairs(out: &mut String, key: &str, pairs: &[(String, String)]) {

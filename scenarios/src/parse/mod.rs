@@ -34,7 +34,7 @@ use crate::mistake::{ScenarioError, Wrong};
 use crate::plan::{Of, RunPlan, Target};
 
 pub(crate) use self::gates::option_gates;
-pub(crate) use self::transport::flag as http_flag;
+pub(crate) use self::transport::{authorities, flag as http_flag};
 
 /// Longest scenario file, bytes: a thousand times a long one.
 pub(crate) const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -56,8 +56,11 @@ pub struct Origin {
     pub file: Option<PathBuf>,
 }
 
+/// Says of a word that it will not do, and what would.
+pub type Judge = fn(&str) -> Result<(), String>;
+
 /// What the command line says beside the scenario.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// Instead of the scenario's seed.
     pub seed: Option<u64>,
@@ -71,6 +74,8 @@ pub struct Overrides {
     pub vars: BTreeMap<String, String>,
     /// Each worker of the bundled backend has a cache of its own, so that a lock of all of them has no place.
     pub caches_apart: bool,
+    /// Says of an entry of `[target] attach` that is none what would be one. Whoever attaches knows that; none: any is good.
+    pub attach: Option<Judge>,
 }
 
 /// Reads a scenario.

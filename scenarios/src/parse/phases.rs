@@ -12,11 +12,13 @@ const MODEL_LOOK: &str = "exactly one of `sessions = 100` (held), `arrivals = \"
 
 /// Reads all phases; each comes with the place of its load model.
 pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Vec<(Phase, Range<usize>)> {
+    let before = reader.count();
     let written = tables(reader, file, "phase");
-    if written.is_empty() && file.get("phase").is_none() {
+    // What is not a list of tables has been told of.
+    if written.is_empty() && reader.count() == before {
         let wrong = Wrong::new("this scenario has no [[phase]]")
             .expected("at least one [[phase]] with name, for and load");
-        reader.wrong(0..0, wrong);
+        reader.wrong(file.get("phase").map_or(0..0, |v| v.span()), wrong);
     }
     let mut phases: Vec<(Phase, Range<usize>)> = Vec::new();
     for value in written {

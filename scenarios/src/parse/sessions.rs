@@ -47,11 +47,13 @@ pub(super) struct Kinds {
 
 /// Reads all session kinds.
 pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
+    let before = world.reader.count();
     let written = tables(world.reader, file, "session");
-    if written.is_empty() && file.get("session").is_none() {
+    // What is not a list of tables has been told of.
+    if written.is_empty() && world.reader.count() == before {
         let wrong = Wrong::new("this scenario has no [[session]]")
             .expected("at least one [[session]] with name and steps");
-        world.reader.wrong(0..0, wrong);
+        world.reader.wrong(file.get("session").map_or(0..0, |v| v.span()), wrong);
     }
     let mut names = StepNames::default();
     let mut all = Kinds { kinds: Vec::new(), steps: Vec::new(), slots: 0 };
@@ -67,8 +69,33 @@ pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
         let needs_session = needs_session(&kind.steps);
         all.kinds.push(Kind { kind, needs_session });
     }
+    if let Some(auth) = world.auth
+        && !(written.is_empty() || written.iter().any(inherits))
+    {
+        check_unused(world, auth, written);
+    }
     all.steps = names.into_names();
     all
+}
+
+/// Does this kind take up what `[target]` says of authentication?
+fn inherits(kind: &Value<'_>) -> bool {
+    let has = |key: &str| kind.get_ref().as_table().is_some_and(|kind| kind.get(key).is_some());
+    has("steps") && !has("auth") && !has("journey")
+}
+
+/// Notes what is wrong with the `auth` of `[target]` that no kind takes up. It may name any kind's variables.
+fn check_unused(world: &World<'_>, auth: &Value<'_>, kinds: &[Value<'_>]) {
+    let mut slots = Vec::new();
+    for steps in kinds.iter().filter_map(|kind| kind.get_ref().as_table()?.get("steps")) {
+        let mut own = Vec::new();
+        variables(world, steps, &mut own);
+        slots.append(&mut own);
+    }
+    let signers = world.assets.borrow().signers.len();
+    Journey::new(world, slots, &mut StepNames::default()).inherit(auth);
+    // Nobody signs with its key.
+    world.assets.borrow_mut().signers.truncate(signers);
 }
 
 fn kind(world: &World<'_>, value: &Value<'_>, names: &mut StepNames) -> Option<(SessionKind, u16)> {

@@ -55,6 +55,13 @@ pub(super) fn read<'d>(reader: &'d Reader<'d>, file: &Fields<'d>, overrides: &Ov
         if let Some(attach) =
             fields.get("attach").and_then(|v| strings(reader, v, "names of sources, such as [\"auto\"]"))
         {
+            for (name, span) in &attach {
+                let judged = overrides.attach.map_or(Ok(()), |judge| judge(name));
+                if let Err(expected) = judged {
+                    let wrong = Wrong::new(format!("{} is nothing that can be attached", quoted(name)));
+                    reader.wrong(span.clone(), wrong.expected(expected));
+                }
+            }
             read.attach = attach.into_iter().map(|(name, _)| name).collect();
         }
         read.metrics = metrics::read(reader, &fields);

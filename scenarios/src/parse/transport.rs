@@ -1,8 +1,16 @@
 //! What `[target]` and a request say about sockets, TLS and HTTP: `sources`, `tls`, `http`, `compression`, `cookies`, `redirects`, `expect-continue`.
 //!
-//! Owns the reading of PEM files; whether a certificate is any good is found out by who builds a connection from it.
+//! Owns the reading of PEM files, and whether a client's certificate and key fit each other; whether they are any good beyond that is
+//! found out by who builds a connection from them.
 
 use std::net::IpAddr;
+use std::path::Path;
+
+use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Overrides;
 use super::keys;
@@ -141,6 +149,13 @@ fn tls(reader: &Reader<'_>, value: &Value<'_>) -> Option<Tls> {
             reader.wrong(fields.key_span(one), wrong.expected("cert = \"client.pem\", key = \"client.key\""));
         }
     }
+    if let (Some((name, chain)), Some((_, private))) = (&chain, &key)
+        && are_strangers(chain, private)
+    {
+        let wrong = Wrong::new(format!("this is not the key of the certificate in {}", quoted(name)));
+        let span = fields.get("key").map_or_else(|| fields.span(), |v| v.span());
+        reader.wrong(span, wrong.expected("the private key that the certificate was made for"));
+    }
     let client =
         chain.zip(key).map(|((_, chain), (name, value))| ClientCert { chain, key: Secret { name, value } });
     let server_name = fields.get("server-name").and_then(|v| {
@@ -171,15 +186,32 @@ pub(super) fn pem(
     label: &str,
 ) -> Option<(String, String)> {
     reader.read(value, look, |name| {
-        let bytes = crate::files::read(&reader.beside(value, name)?, PEM_MAX)?;
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        // `RSA PRIVATE KEY` and `EC PRIVATE KEY` end alike.
-        if text
-            .lines()
-            .any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(&format!("{label}-----")))
-        {
-            return Ok((timeline::text::clean(name, 64), text));
-        }
-        Err(Wrong::new(format!("{} holds no {}", quoted(name), label.to_ascii_lowercase())).expected(look))
+        let text = pem_text(&reader.beside(value, name)?, name, look, label)?;
+        Ok((timeline::text::clean(name, 64), text))
     })
+}
+
+/// Is it known that `key` is not that of the first certificate in `chain`? Not of what cannot be read: that is told by who uses it.
+fn are_strangers(chain: &str, key: &str) -> bool {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+    let (Ok(chain), Ok(key)) = (chain, key) else { return false };
+    let fit = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+    matches!(fit, Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)))
+}
+
+/// The PEM file of authorities that `--ca` names.
+pub(crate) fn authorities(file: &Path) -> Result<String, Wrong> {
+    pem_text(file, &file.to_string_lossy(), CA_LOOK, "CERTIFICATE")
+}
+
+/// The text of a PEM file, known to its reader as `name`, with a section of the kind `label`.
+fn pem_text(path: &Path, name: &str, look: &str, label: &str) -> Result<String, Wrong> {
+    let text = String::from_utf8(crate::files::read(path, PEM_MAX)?).unwrap_or_default();
+    // `RSA PRIVATE KEY` and `EC PRIVATE KEY` end alike.
+    let end = format!("{label}-----");
+    if text.lines().any(|l| l.starts_with("-----BEGIN ") && l.trim_end().ends_with(&end)) {
+        return Ok(text);
+    }
+    Err(Wrong::new(format!("{} holds no {}", quoted(name), label.to_ascii_lowercase())).expected(look))
 }

@@ -9,14 +9,14 @@ use super::Slot;
 pub enum Check {
     /// Status lies in one of these ranges, both ends included. Without this check any status below 400 is right.
     Status(Vec<(u16, u16)>),
-    /// Service time is less, ns.
-    Time(u64),
-    /// The body is smaller, bytes.
-    Size(u64),
+    /// Service time compares so with this, ns.
+    Time(Compare, u64),
+    /// The body's length compares so with this, bytes.
+    Size(Compare, u64),
     /// The body.
     Body(TextTest),
-    /// A header field of this name is there and this holds of it.
-    Header(String, TextTest),
+    /// The first header field of this name.
+    Header(String, FieldTest),
     /// What the JSONPath finds.
     Json(String, JsonTest),
 }
@@ -30,6 +30,19 @@ pub enum TextTest {
     Contains(String),
     /// This regular expression matches somewhere in it.
     Matches(String),
+}
+
+/// What must hold of a header field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FieldTest {
+    /// It is there, be it empty.
+    Exists,
+    /// It is not there.
+    Absent,
+    /// It is there and not empty.
+    NotEmpty,
+    /// It is there and this holds of it.
+    Text(TextTest),
 }
 
 /// What must hold of what a JSONPath finds; except for `Absent`, of the first value found.
@@ -47,7 +60,7 @@ pub enum JsonTest {
     Number(Compare, f64),
     /// It is an array, object or text whose length compares so.
     Length(Compare, f64),
-    /// It is a text and this holds of it.
+    /// It is a text, a number or a boolean, and this holds of it as it is written.
     Text(TextTest),
 }
 
@@ -78,6 +91,12 @@ impl Compare {
         ("<", Self::Less),
         (">", Self::Greater),
     ];
+
+    /// As it is written.
+    #[must_use]
+    pub fn sign(self) -> &'static str {
+        Self::SPELLINGS.iter().find(|(_, compare)| *compare == self).map_or("", |(sign, _)| *sign)
+    }
 
     /// Does it hold of two things in this order?
     #[must_use]
@@ -134,7 +153,7 @@ pub enum Pick {
     Count,
 }
 
-/// Where a saved value comes from. If nothing is there, or more than 64 KiB, the variable becomes unset.
+/// Where a saved value comes from. If nothing is there, or a null, or more than 64 KiB, the variable becomes unset.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Capture {
     /// `$.token`: what the JSONPath finds.

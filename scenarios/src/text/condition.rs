@@ -215,6 +215,15 @@ impl<'t> Parser<'_, 't> {
             | Token::Close => {
                 return Err(self.wrong(OPERAND));
             }
+            Token::Word(name) | Token::Hole(name) if name.starts_with("vars.") => {
+                let name = timeline::text::clean(name, 40);
+                let wrong = Wrong::new(format!(
+                    "{} is put in before the condition is read, and is no variable in it",
+                    quoted(&name)
+                ));
+                let look = format!("it inside a text: '${{{name}}}' == 'true'");
+                return Err(wrong.expected(look).within(range.clone()));
+            }
             Token::Word(name) | Token::Hole(name) => {
                 let part = template::named(name, self.scope).map_err(|w| {
                     let help = w.help_or(|| {
@@ -262,6 +271,16 @@ mod tests {
             Test::Compare(Operand::Text("a b".into()), Compare::Other, n())
         );
         assert_eq!(read("n matches \"^a\"").unwrap(), Test::Matches(n(), "^a".into()));
+    }
+
+    #[test]
+    fn a_value_of_vars_is_told_how_it_is_compared() {
+        for text in ["vars.flag", "token and vars.flag == 'x'"] {
+            let why = read(text).unwrap_err();
+            assert!(why.contains("`vars.flag`") && why.contains("'${vars.flag}' == 'true'"), "{why}");
+        }
+        assert!(read("variable").unwrap_err().contains("variable"));
+        assert!(read("'vars.flag' == token").is_ok(), "a text is a text");
     }
 
     proptest! {

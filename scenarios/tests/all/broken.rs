@@ -267,6 +267,54 @@ fn a_wrong_phase_makes_nothing_else_too_late() {
 }
 
 #[test]
+fn what_cannot_be_attached_is_told_where_it_stands() {
+    let text = changed("url = \"bundled\"", "url = \"bundled\"\nattach = [\"good\", \"bad\"]");
+    let origin = Origin { name: "shop".into(), file: Some(PathBuf::from("shop.toml")) };
+    fn judge(text: &str) -> Result<(), String> {
+        if text == "bad" { Err("one of good".to_owned()) } else { Ok(()) }
+    }
+    let overrides = Overrides { attach: Some(judge), ..Overrides::default() };
+    insta::assert_snapshot!(parse(&text, &origin, &overrides).unwrap_err(), @r#"
+    `bad` is nothing that can be attached
+      --> shop.toml:4:19
+      |
+    4 | attach = ["good", "bad"]
+      |                   ^^^^^
+      = expected: one of good
+    "#);
+    errors(&text).unwrap_or_else(|e| panic!("nobody judges it: {e}"));
+}
+
+#[test]
+fn a_list_without_entries_is_as_good_as_none() {
+    let head = "[target]\nurl = \"bundled\"\n";
+    let phase = "[[phase]]\nname = \"p\"\nfor = \"1s\"\nsessions = 1\n";
+    let session = "[[session]]\nname = \"s\"\nsteps = [{ name = \"a\", get = \"/\" }]\n";
+    for (text, says) in [
+        (format!("session = []\n{head}{phase}"), "this scenario has no [[session]]"),
+        (format!("phase = []\n{head}{session}"), "this scenario has no [[phase]]"),
+        (format!("phase = 3\n{head}{session}"), "tables, each headed [[phase]]"),
+    ] {
+        let told = errors(&text).unwrap_err();
+        assert!(told.mistakes.len() == 1 && told.to_string().contains(says), "{text}: {told}");
+    }
+}
+
+#[test]
+fn what_the_target_says_of_authentication_is_read_if_nobody_takes_it_up_too() {
+    let with = |auth: &str| {
+        let target = format!("url = \"bundled\"\nauth = {auth}");
+        let text = changed("url = \"bundled\"", &target);
+        errors(&text.replacen("[[session]]\n", "[[session]]\nauth = \"none\"\n", 1))
+    };
+    let told = with("{ bearr = \"x\", basic = 3 }").unwrap_err().to_string();
+    assert!(told.contains("unknown key `bearr`"), "{told}");
+    assert!(with("{ bearer = \"${tokn}\" }").unwrap_err().to_string().contains("tokn"));
+    assert!(with("{ bearer = \"${token}\" }").is_ok(), "it may name a kind's variables");
+    assert!(with("{ jwt = { secret = \"hush\" } }").is_ok());
+}
+
+#[test]
 fn mistakes_in_options_and_names() {
     let mut all = String::new();
     for name in

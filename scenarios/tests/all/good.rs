@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::common::steps;
 use dynamometer_scenarios::plan::{
-    Awaited, Body, Capture, Check, Content, Dist, Escape, Model, Operand, Order, Part, Payload, Pick, Slot,
-    Step, Target, Test, Times,
+    Awaited, Body, Capture, Check, Compare, Content, Dist, Escape, Model, Operand, Order, Part, Payload,
+    Pick, Slot, Step, Target, Test, Times,
 };
 use dynamometer_scenarios::{
     LoadFlags, Origin, Overrides, Quick, catalog, describe, load, mappings, parse, quick, text_of,
@@ -120,7 +120,7 @@ fn the_format_s_example_is_read_completely() {
     assert_eq!(kind, "application/json");
     let Body::Whole(Content::Text(body)) = body else { panic!("{body:?}") };
     assert_eq!(body.0, [text("{\"user\":\""), column(0), text("\",\"pass\":\""), column(1), text("\"}")]);
-    assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(1_000_000_000)]);
+    assert_eq!(login.checks, [Check::Status(vec![(200, 200)]), Check::Time(Compare::Less, 1_000_000_000)]);
     assert_eq!(login.saves[0].from, Capture::Json("$.token".into()));
     assert_eq!(open.path.0, [text("/ws?token="), Part::Var(Slot(0))]);
     assert_eq!(open.subprotocol.as_deref(), Some("chat"));

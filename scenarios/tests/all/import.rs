@@ -209,6 +209,32 @@ fn secrets_are_found_in_messages() {
 }
 
 #[test]
+fn binary_messages_are_sent_as_they_were() {
+    let message = |kind: &str, data: &str| serde_json::json!({ "type": kind, "opcode": 2, "data": data });
+    let messages = [
+        message("send", "3q2+7w=="),
+        message("receive", "AAE="),
+        message("send", "AQID"),
+        // `password=hush`, and what is no base64.
+        message("send", "cGFzc3dvcmQ9aHVzaA=="),
+        message("send", "*"),
+    ];
+    let mut entry = serde_json::json!({ "response": { "status": 101 }, "_webSocketMessages": messages });
+    entry["request"] = serde_json::json!({ "method": "GET", "url": "ws://shop.example/ws", "headers": [] });
+    let imported = recorded(&serde_json::json!([entry]));
+    let text = &imported.text;
+    let answered = "send-binary = \"3q2+7w==\"\nawait = { binary = true, within = \"10s\" }\n";
+    assert!(text.contains(answered) && text.contains("send-binary = \"AQID\"\n\n"), "{text}");
+    assert_eq!(text.matches("send-binary").count(), 2, "{text}");
+    for told in [
+        "Left out: 1 binary WebSocket messages that may hold a secret.",
+        "Left out: 1 WebSocket messages that are too long, or binary and not in base64.",
+    ] {
+        assert!(imported.notes.iter().any(|n| n == told), "{:?}", imported.notes);
+    }
+}
+
+#[test]
 fn two_values_under_one_name_are_two_variables() {
     let get = |value: &str| {
         let headers = [serde_json::json!({ "name": "Authorization", "value": value })];
@@ -400,6 +426,67 @@ components:
         "json = { most = 0.0, names = [\"text\", \"text\"], part = 0.25 }\n",
         "# `#/nowhere` leads nowhere: left out.\n",
         "# `#/components/schemas/B` leads nowhere: left out.\n",
+    ] {
+        assert!(text.contains(expected), "{expected}{text}");
+    }
+}
+
+#[test]
+fn a_null_stands_where_a_schema_contains_itself() {
+    let schema = |parent: &str| {
+        described(&format!(
+            "openapi: 3.1.0
+paths:
+  /a:
+    post: {{ requestBody: {{ content: {{ application/json: {{ schema: {{ $ref: '#/components/schemas/T' }} }} }} }} }}
+components:
+  schemas:
+    T: {{ type: object, required: [name, parent], properties: {{ name: {{ type: string }}, parent: {parent} }} }}
+"
+        ))
+    };
+    for parent in [
+        "{ anyOf: [{ $ref: '#/components/schemas/T' }, { type: 'null' }] }",
+        "{ nullable: true, allOf: [{ $ref: '#/components/schemas/T' }] }",
+    ] {
+        let text = schema(parent);
+        assert!(text.contains("name") && text.contains("\\\"parent\\\":null"), "{parent}: {text}");
+        assert!(text.len() < 2_000, "{text}");
+    }
+}
+
+#[test]
+fn what_a_description_says_of_forms_streams_and_methods_is_done_or_told() {
+    let text = described(
+        "openapi: 3.0.3
+paths:
+  /form:
+    post: { requestBody: { content: { application/x-www-form-urlencoded: { schema: { type: object, properties: { n: { type: array, items: { type: integer } } } } } } } }
+  /many:
+    post: { requestBody: { content: { application/x-www-form-urlencoded: { example: { n: ['a b', 'c&d'], m: x } } } } }
+  /up:
+    post:
+      requestBody:
+        content:
+          multipart/form-data:
+            schema: { type: object, properties: { photo: { type: string, format: binary }, n: { type: integer } } }
+            encoding: { photo: { contentType: image/png } }
+  /events:
+    get: { responses: { '200': { content: { text/event-stream: {} } } } }
+  /both:
+    get: { responses: { '200': { content: { text/event-stream: {}, application/json: {} } } } }
+  /opts:
+    options: { responses: {} }
+",
+    );
+    for expected in [
+        "form = { n = \"1\" }\n",
+        "type = \"application/x-www-form-urlencoded\"\n",
+        "n=a%20b&n=c%26d",
+        "photo = { generated = \"1KiB\", name = \"photo\", type = \"image/png\" }",
+        "name = \"GET /events\"\nevents = \"/events\"\nreconnect = true\n",
+        "get = \"/both\"\n",
+        "# Left out: 1 operations with a method that steps do not have (OPTIONS, TRACE).\n",
     ] {
         assert!(text.contains(expected), "{expected}{text}");
     }

@@ -65,6 +65,8 @@ pub(super) struct Message {
     pub(super) at_ms: Option<f64>,
     /// None: binary, or too long.
     pub(super) text: Option<String>,
+    /// Bytes that were sent, in base64 as the file has them; empty where they were received. None: a text, too long, or not in base64.
+    pub(super) binary: Option<String>,
 }
 
 impl Entry {
@@ -169,9 +171,13 @@ fn posted(data: &Value) -> Option<Posted> {
 }
 
 fn decoded(text: &str) -> Option<String> {
+    String::from_utf8(bytes(text)?).ok()
+}
+
+/// What stands in base64.
+pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()?;
-    String::from_utf8(bytes).ok()
+    base64::engine::general_purpose::STANDARD.decode(text.trim()).ok()
 }
 
 fn answer(content: &Value, kind: &str) -> Option<Value> {
@@ -200,7 +206,7 @@ fn messages(list: &Value) -> (Vec<Message>, usize) {
             }
             sent += 1;
             since_sent = 0;
-        } else if since_sent < ANSWERS_MAX && received < RECEIVED_MAX && m.text.is_some() {
+        } else if since_sent < ANSWERS_MAX && received < RECEIVED_MAX && m.is_read() {
             since_sent += 1;
             received += 1;
         } else {
@@ -211,14 +217,23 @@ fn messages(list: &Value) -> (Vec<Message>, usize) {
     (kept, unsent)
 }
 
+impl Message {
+    /// Is its content known?
+    pub(super) fn is_read(&self) -> bool {
+        self.text.is_some() || self.binary.is_some()
+    }
+}
+
 fn message(m: &Value) -> Message {
+    let sent = m["type"].as_str() == Some("send");
+    let opcode = m["opcode"].as_u64().unwrap_or(1);
+    let data = m["data"].as_str();
+    let binary = data.filter(|t| opcode == 2 && t.len() <= BODY_MAX && bytes(t).is_some());
     Message {
-        sent: m["type"].as_str() == Some("send"),
+        sent,
+        binary: binary.map(|t| if sent { t.trim().to_owned() } else { String::new() }),
         at_ms: m["time"].as_f64().map(|t| if t < SECONDS_BELOW { t * MS_PER_S } else { t }),
-        text: m["data"]
-            .as_str()
-            .filter(|t| m["opcode"].as_u64().unwrap_or(1) == 1 && t.len() <= BODY_MAX)
-            .map(str::to_owned),
+        text: data.filter(|t| opcode == 1 && t.len() <= BODY_MAX).map(str::to_owned),
     }
 }
 

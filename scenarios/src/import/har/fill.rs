@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::correlate::{VARIABLES_MAX, Values, is_id, scalar};
-use super::entry::{ANSWERS_MAX, Entry, media_type};
+use super::entry::{ANSWERS_MAX, Entry, bytes, media_type};
 use crate::import::draft::{
     Body, Does, Draft, DraftRequest, DraftStep, is_header_text, json_body, json_text, literal, number_hole,
     path_text,
@@ -184,7 +184,15 @@ impl<'d> Filling<'d> {
     }
 
     pub(super) fn send(&mut self, entry: &Entry, index: usize) {
-        let Some(text) = &entry.messages[index].text else { return };
+        let message = &entry.messages[index];
+        if let Some(data) = &message.binary {
+            let name = self.draft.step_name("send bytes");
+            // Bytes tell no number by which an answer could be known: the one right behind them is taken for it.
+            let wait = entry.messages.get(index + 1).is_some_and(|next| !next.sent && next.binary.is_some());
+            let does = Does::SendBytes { name, data: data.clone(), wait };
+            return self.draft.steps.push(DraftStep { remarks: Vec::new(), does });
+        }
+        let Some(text) = &message.text else { return };
         let json = composite(text);
         let op = json
             .as_ref()
@@ -208,7 +216,7 @@ impl<'d> Filling<'d> {
             Some(json) => match json_body(self.json("", json)) {
                 Body::Json(value) => format!("{}{}", literal(mark), json_text(&value)),
                 Body::JsonText(text) => format!("{}{text}", literal(mark)),
-                Body::Form(_) | Body::Text(_) => self.text("message", text),
+                Body::Form(_) | Body::Multipart(_) | Body::Text(_) => self.text("message", text),
             },
             None => self.text("message", text),
         }
@@ -506,6 +514,13 @@ fn tells_secret(text: &str) -> bool {
         let behind = behind.trim_start_matches(['"', '\'', '\\', ' ']);
         is_secret(name) && (markup || behind.starts_with(['=', ':', '>']))
     })
+}
+
+/// May bytes, given in base64, hold a secret by its name, or a signed token?
+pub(super) fn bytes_tell_secret(data: &str) -> bool {
+    let text = bytes(data).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    tells_secret(&text) || text.contains(SIGNED)
 }
 
 /// The same for a value among others, which is looked at more closely: a secret is given there as in an address or form (`/back?token=x`),

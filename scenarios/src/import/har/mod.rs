@@ -255,8 +255,12 @@ fn events<'e>(kept: &'e [(Entry, Url)], left_out: &mut LeftOut) -> Vec<(Event<'e
     for (entry, url) in kept {
         events.push((Event::Entry(entry, url), entry.start_ms));
         for (i, message) in entry.messages.iter().enumerate().filter(|(_, m)| m.sent) {
-            if message.text.is_none() {
-                left_out.add(1, "WebSocket messages that are binary or too long");
+            if !message.is_read() {
+                left_out.add(1, "WebSocket messages that are too long, or binary and not in base64");
+                continue;
+            }
+            if message.binary.as_deref().is_some_and(fill::bytes_tell_secret) {
+                left_out.add(1, "binary WebSocket messages that may hold a secret");
                 continue;
             }
             events.push((Event::Send(entry, i), message.at_ms.or(entry.start_ms)));

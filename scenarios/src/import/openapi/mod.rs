@@ -20,6 +20,10 @@ use crate::text::field;
 /// Operations as steps have them; those before `READING` change nothing.
 const METHODS: &[&str] = &["get", "head", "post", "put", "patch", "delete"];
 const READING: &[&str] = &["get"];
+/// Operations that no step does.
+const UNSPOKEN: &[&str] = &["options", "trace"];
+/// Content type of forms.
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 /// Most parameters of one operation; looking for those that stand twice would take for ever.
 const PARAMETERS_MAX: usize = 500;
 /// Most references of one operation that are told to lead nowhere.
@@ -40,9 +44,10 @@ pub(super) fn draft(bytes: &[u8], options: &Options) -> Result<Draft, Wrong> {
     let title = document.root["info"]["title"].as_str().unwrap_or("an interface");
     draft.about = timeline::text::clean(&format!("Each operation of {title} once"), 200);
     draft.url = server(&document, options, &mut draft.notes);
-    let mut count = Left { writing: 0, deprecated: 0, beyond: 0 };
+    let mut count = Left::default();
     for (path, item) in document.object("paths")? {
         let item = document.resolve(item, &format!("paths.{path}"))?;
+        count.unspoken += UNSPOKEN.iter().filter(|method| item.get(**method).is_some()).count();
         for method in METHODS {
             let Some(operation) = item.get(*method) else { continue };
             if !options.all && !READING.contains(method) {
@@ -66,7 +71,9 @@ pub(super) fn draft(bytes: &[u8], options: &Options) -> Result<Draft, Wrong> {
     Ok(draft)
 }
 
+#[derive(Default)]
 struct Left {
+    unspoken: usize,
     writing: usize,
     deprecated: usize,
     beyond: usize,
@@ -76,6 +83,7 @@ impl Left {
     fn tell(&self, notes: &mut Vec<String>) {
         let beyond = format!("operations beyond the first {STEPS_MAX}");
         let all = [
+            (self.unspoken, "operations with a method that steps do not have (OPTIONS, TRACE)"),
             (self.writing, "operations that may write (--all keeps them)"),
             (self.deprecated, "deprecated operations (--all keeps them)"),
             (self.beyond, &*beyond),
@@ -168,9 +176,36 @@ fn step(
     }
     let lost = document.lost().into_iter().take(LOST_TOLD);
     remarks.extend(lost.map(|link| format!("{} leads nowhere: left out.", quoted(&link))));
-    request.statuses = status(operation).into_iter().collect();
-    draft.steps.push(DraftStep { remarks, does: Does::Request(Box::new(request)) });
+    let does = if method == "get" && answers_with_events(document, operation) {
+        let DraftRequest { name, path, mut headers, .. } = request;
+        // The step writes it by itself.
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("accept"));
+        Does::Events { name, path, headers, reconnect: true }
+    } else {
+        request.statuses = status(operation).into_iter().collect();
+        Does::Request(Box::new(request))
+    };
+    draft.steps.push(DraftStep { remarks, does });
     Ok(())
+}
+
+/// Is what it answers with an event stream alone? That does not end, so no request could wait for it.
+fn answers_with_events(document: &Document, operation: &Value) -> bool {
+    let answers = operation["responses"].as_object().into_iter().flatten();
+    let good = answers.filter(|(code, _)| code.starts_with('2'));
+    let mut good = good.filter_map(|(code, answer)| document.resolve(answer, code).ok());
+    let found = good.any(|answer| {
+        let kinds = answer["content"].as_object();
+        kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.keys().all(|k| plain(k) == "text/event-stream"))
+    });
+    // Nothing of the request is missing where an answer leads nowhere.
+    document.lost();
+    found
+}
+
+/// A content type without its parameters.
+fn plain(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// Says that the description asks another server here than elsewhere.
@@ -297,21 +332,17 @@ fn body(
 ) -> Result<(), Wrong> {
     let written = document.resolve(written, &format!("{place}.requestBody"))?;
     let Some(content) = written["content"].as_object() else { return Ok(()) };
-    let plain = |kind: &str| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let pick = |good: &dyn Fn(&str) -> bool| content.iter().find(|(kind, _)| good(&plain(kind)));
     let json = |kind: &str| kind == "application/json" || kind.ends_with("+json") || kind == "*/*";
     if let Some((kind, media)) = pick(&json) {
         let value = sample::media(document, media);
         request.body = Some(json_body(sample::as_template(value)));
         request.kind = (!matches!(plain(kind).as_str(), "application/json" | "*/*")).then(|| kind.clone());
-    } else if let Some((_, media)) = pick(&|kind| kind == "application/x-www-form-urlencoded") {
-        let fields = match sample::as_template(sample::media(document, media)) {
-            Value::Object(fields) => {
-                fields.into_iter().filter_map(|(k, v)| Some((k, sample::flat(&v)?))).collect()
-            }
-            _ => Vec::new(),
-        };
-        request.body = (!fields.is_empty()).then_some(Body::Form(fields));
+    } else if let Some((_, media)) = pick(&|kind| kind == FORM_TYPE) {
+        request.body = sample::form(document, media);
+        request.kind = matches!(request.body, Some(Body::Text(_))).then(|| FORM_TYPE.to_owned());
+    } else if let Some((_, media)) = pick(&|kind| kind == "multipart/form-data") {
+        request.body = sample::parts(document, media);
     } else if let Some((kind, media)) = pick(&|kind| kind.starts_with("text/") || kind.ends_with("xml")) {
         let text = sample::media(document, media);
         request.body = Some(Body::Text(literal(text.as_str().unwrap_or("text"))));

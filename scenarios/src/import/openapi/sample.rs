@@ -4,7 +4,7 @@ use percent_encoding::AsciiSet;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use crate::import::draft::{NOT_IN_PATH, encoded, literal, path_text};
+use crate::import::draft::{Body, NOT_IN_PATH, PARTS_MAX, Part, encoded, is_header_text, literal, path_text};
 
 /// How deep values are made; below, only what is required.
 const DEPTH_OPTIONAL: usize = 4;
@@ -55,11 +55,14 @@ pub(super) fn query(document: &Document, written: &Value, name: &str) -> Option<
     let Some(entries) = exploded(document, written) else {
         return parameter(document, written).map(|value| format!("{name}={value}"));
     };
-    let field = |value: &Value| {
-        let uuid = (value == UUID).then(|| "${uuid()}".to_owned());
-        uuid.or_else(|| plain(value).map(|text| component(&text))).map(|value| format!("{name}={value}"))
-    };
+    let field = |value: &Value| component_of(value).map(|value| format!("{name}={value}"));
     entries.iter().map(field).collect::<Option<Vec<_>>>().map(|all| all.join("&"))
+}
+
+/// A simple value inside a path, query or form, as a template.
+fn component_of(value: &Value) -> Option<String> {
+    let uuid = (value == UUID).then(|| "${uuid()}".to_owned());
+    uuid.or_else(|| plain(value).map(|text| component(&text)))
 }
 
 /// The entries of a list of which each has the name before it: what OpenAPI does where nothing else is said.
@@ -120,8 +123,77 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
+/// A form whose fields are those of an example or a schema; none where there are none. The entries of a list are fields of one name
+/// each, which is what OpenAPI does where nothing else is said: no table says that of several.
+pub(super) fn form(document: &Document, written: &Value) -> Option<Body> {
+    let fields = form_fields(document, written);
+    let repeats = fields.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if !repeats {
+        let fields = fields.into_iter().filter_map(|(name, value)| Some((name, flat(&as_template(value))?)));
+        return Some(fields.collect::<Vec<_>>()).filter(|all| !all.is_empty()).map(Body::Form);
+    }
+    let field = |(name, value): &(String, Value)| {
+        let value = match value {
+            Value::Object(_) | Value::Array(_) => component(&value.to_string().replace('\u{1}', "")),
+            Value::Null => return None,
+            simple => component_of(simple).unwrap_or_default(),
+        };
+        Some(format!("{}={value}", component(name)))
+    };
+    Some(Body::Text(fields.iter().filter_map(field).collect::<Vec<_>>().join("&")))
+}
+
+/// The parts of a form with files: what is binary is generated.
+pub(super) fn parts(document: &Document, written: &Value) -> Option<Body> {
+    let schema = document.resolve(&written["schema"], "schema").unwrap_or(&Value::Null);
+    let is_file = |name: &str| {
+        let part = document.resolve(&schema["properties"][name], "schema").unwrap_or(&Value::Null);
+        let part = if kind(part) == "array" {
+            document.resolve(&part["items"], "schema").unwrap_or(&Value::Null)
+        } else {
+            part
+        };
+        part["format"].as_str() == Some("binary")
+            || (part["contentMediaType"].is_string() && part["contentEncoding"].is_null())
+    };
+    let mut parts: Vec<(String, Part)> = Vec::new();
+    for (name, value) in form_fields(document, written) {
+        // A table has each name once, and its names are no templates.
+        let fits = is_header_text(&name) && !name.contains("${") && parts.len() < PARTS_MAX;
+        if !fits || parts.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        let part = if is_file(&name) {
+            let given =
+                written["encoding"][&name]["contentType"].as_str().filter(|t| !t.contains(['*', ',']));
+            Some(Part::Generated(given.filter(|t| is_header_text(t)).map(str::to_owned)))
+        } else {
+            flat(&as_template(value)).map(Part::Text)
+        };
+        parts.extend(part.map(|part| (name, part)));
+    }
+    Some(parts).filter(|all| !all.is_empty()).map(Body::Multipart)
+}
+
+/// Names and values of a form; those of a list stand behind each other.
+fn form_fields(document: &Document, written: &Value) -> Vec<(String, Value)> {
+    let Value::Object(fields) = media(document, written) else { return Vec::new() };
+    let mut all = Vec::new();
+    for (name, value) in fields {
+        let joined = written["encoding"][&name]["explode"].as_bool() == Some(false);
+        match value {
+            Value::Array(entries) if joined => {
+                all.extend(plain(&Value::Array(entries)).map(|text| (name, Value::String(text))));
+            }
+            Value::Array(entries) => all.extend(entries.into_iter().map(|entry| (name.clone(), entry))),
+            value => all.push((name, value)),
+        }
+    }
+    all
+}
+
 /// A value of a form as a template.
-pub(super) fn flat(value: &Value) -> Option<String> {
+fn flat(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Object(_) | Value::Array(_) => Some(value.to_string()),
@@ -226,6 +298,26 @@ fn sample(document: &Document, schema: &Value, depth: usize, left: &mut usize) -
         *left = left.checked_sub(weight(fixed) / WEIGHT_OF_ONE)?;
         return Some(fixed.clone());
     }
+    let nullable = may_be_null(document, schema);
+    if nullable && depth >= DEPTH_OPTIONAL {
+        return Some(Value::Null);
+    }
+    // A null is better than none: without it whatever needs the value could not be made either.
+    of_kind(document, schema, depth, left).or_else(|| nullable.then_some(Value::Null))
+}
+
+/// Does a schema allow null, beside whatever else?
+fn may_be_null(document: &Document, schema: &Value) -> bool {
+    let says = |schema: &Value| {
+        let several = schema["type"].as_array().is_some_and(|all| all.iter().any(|t| t == "null"));
+        several || schema["type"] == "null" || schema["nullable"].as_bool() == Some(true)
+    };
+    let mut choices = ["oneOf", "anyOf"].into_iter().filter_map(|choice| schema[choice].as_array()).flatten();
+    says(schema) || choices.any(|s| document.resolve(s, "schema").is_ok_and(says))
+}
+
+/// The value of a schema that gives none itself.
+fn of_kind(document: &Document, schema: &Value, depth: usize, left: &mut usize) -> Option<Value> {
     if let Some(parts) = schema["allOf"].as_array() {
         return Some(merged(document, schema, parts, depth, left));
     }

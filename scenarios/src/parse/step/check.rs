@@ -8,11 +8,14 @@ use super::request::{MAX_ENTRIES, Saved, json_path};
 use crate::mistake::{Wrong, quoted};
 use crate::parse::keys::{self, Shape};
 use crate::parse::reader::{Fields, Value};
-use crate::plan::{Awaited, Check, Compare, JsonTest, Judgement, TextTest};
+use crate::plan::{Awaited, Check, Compare, FieldTest, JsonTest, Judgement, TextTest};
 use crate::text::pattern::regex;
 use crate::text::{field, quantity};
 
 const STATUS_LOOK: &str = "a status, a class such as \"2xx\", or an array of them";
+const HEADER_LOOK: &str = "the field's value, \"exists\", \"absent\", \"not empty\" or \"~ REGEX\"";
+const TIME_LOOK: &str = "a limit such as \"< 1s\"";
+const SIZE_LOOK: &str = "a limit such as \"< 100KiB\"";
 const JSON_LOOK: &str =
     "a table such as { \"$.id\" = \"not empty\", \"$.total\" = \"> 5\", \"$.rooms\" = \"length >= 1\" }";
 
@@ -43,10 +46,12 @@ impl Journey<'_, '_> {
             checks.push(Check::Status(self.statuses(v)?));
         }
         if let Some(v) = fields.get("time") {
-            checks.push(Check::Time(reader.read(v, "a limit such as \"< 1s\"", time)?));
+            let (compare, ns) = reader.read(v, TIME_LOOK, |t| limit(t, TIME_LOOK, quantity::duration))?;
+            checks.push(Check::Time(compare, ns));
         }
         if let Some(v) = fields.get("size") {
-            checks.push(Check::Size(reader.read(v, "a limit such as \"< 100KiB\"", size)?));
+            let (compare, bytes) = reader.read(v, SIZE_LOOK, |t| limit(t, SIZE_LOOK, quantity::bytes))?;
+            checks.push(Check::Size(compare, bytes));
         }
         if let Some(v) = fields.get("body") {
             reader.text(v, "a text that the body contains, \"~ REGEX\" or \"= TEXT\"")?;
@@ -56,10 +61,9 @@ impl Journey<'_, '_> {
         if let Some(v) = fields.get("header") {
             for (name, span, wanted) in self.entries(v, "a table such as { content-type = \"~ json\" }")? {
                 let name = field::name(name).map_err(|w| reader.wrong(span, w)).ok()?;
-                reader.text(wanted, "the field's value, or \"~ REGEX\"")?;
+                reader.text(wanted, HEADER_LOOK)?;
                 plain_value(self, wanted)?;
-                checks
-                    .push(Check::Header(name, reader.read(wanted, "", |t| text_test(t, TextTest::Equals))?));
+                checks.push(Check::Header(name, reader.read(wanted, "", field_test)?));
             }
         }
         if let Some(v) = fields.get("json") {
@@ -102,10 +106,7 @@ impl Journey<'_, '_> {
                     }
                     Some((None, _)) | None => {}
                 }
-                Ok(match text_test(text, TextTest::Equals)? {
-                    TextTest::Equals(text) => JsonTest::Equals(text.into()),
-                    other => JsonTest::Text(other),
-                })
+                text_test(text, TextTest::Equals).map(JsonTest::Text)
             }
         })
     }
@@ -150,6 +151,16 @@ fn text_test(text: &str, plain: impl Fn(String) -> TextTest) -> Result<TextTest,
     })
 }
 
+/// What is said of a header field.
+fn field_test(text: &str) -> Result<FieldTest, Wrong> {
+    match text {
+        "not empty" => Ok(FieldTest::NotEmpty),
+        "exists" => Ok(FieldTest::Exists),
+        "absent" => Ok(FieldTest::Absent),
+        _ => text_test(text, TextTest::Equals).map(FieldTest::Text),
+    }
+}
+
 /// `> 5`: a sign, if there is one, and a number.
 fn number(text: &str) -> Option<(Option<Compare>, f64)> {
     let sign = Compare::SPELLINGS.iter().find(|(s, _)| text.starts_with(s));
@@ -158,23 +169,59 @@ fn number(text: &str) -> Option<(Option<Compare>, f64)> {
     n.is_finite().then_some((sign.map(|(_, c)| *c), n))
 }
 
-/// A limit on time: `< 1s`.
-fn time(text: &str) -> Result<u64, Wrong> {
-    let look = "a limit such as \"< 1s\"";
-    below(text, look, quantity::duration)
+/// A limit on time or size, such as `< 1s` or `>= 100KiB`.
+fn limit(text: &str, look: &str, read: impl Fn(&str) -> Result<u64, Wrong>) -> Result<(Compare, u64), Wrong> {
+    let trimmed = text.trim();
+    let sign = Compare::SPELLINGS.iter().find(|(sign, _)| trimmed.starts_with(sign));
+    match sign {
+        Some((sign, compare)) if !matches!(compare, Compare::Equal | Compare::Other) => {
+            match (compare, read(trimmed[sign.len()..].trim())?) {
+                (Compare::Less, 0) => Err(Wrong::new("nothing is below zero").expected(look)),
+                (compare, n) => Ok((*compare, n)),
+            }
+        }
+        _ => Err(Wrong::new(format!("{} is not a limit", quoted(text)))
+            .expected(format!("{look}, with `<`, `<=`, `>` or `>=`"))),
+    }
 }
 
-/// A limit on size: `< 100KiB`.
-fn size(text: &str) -> Result<u64, Wrong> {
-    below(text, "a limit such as \"< 100KiB\"", quantity::bytes)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn below(text: &str, look: &str, read: impl Fn(&str) -> Result<u64, Wrong>) -> Result<u64, Wrong> {
-    match text.trim().strip_prefix('<') {
-        Some(rest) => match read(rest.trim())? {
-            0 => Err(Wrong::new("nothing is below zero").expected(look)),
-            n => Ok(n),
-        },
-        None => Err(Wrong::new(format!("{} is not a limit", quoted(text))).expected(look)),
+    #[test]
+    fn a_limit_has_one_of_four_signs() {
+        let time = |text: &str| limit(text, TIME_LOOK, quantity::duration).map_err(|w| w.sentence());
+        let second = 1_000_000_000;
+        for (text, compare) in [
+            ("< 1s", Compare::Less),
+            ("<=1s", Compare::AtMost),
+            (" > 1000ms", Compare::Greater),
+            (">= 1s", Compare::AtLeast),
+        ] {
+            assert_eq!(time(text), Ok((compare, second)), "{text}");
+        }
+        assert_eq!(limit("> 0B", SIZE_LOOK, quantity::bytes).ok(), Some((Compare::Greater, 0)));
+        for text in ["1s", "= 1s", "== 1s", "!= 1s", ""] {
+            let why = time(text).unwrap_err();
+            assert!(why.contains("is not a limit") && why.contains("`<=`"), "{text}: {why}");
+        }
+        assert!(time("<= soon").unwrap_err().starts_with("`soon` is not a duration"));
+        assert!(time("< 0s").unwrap_err().contains("below zero"));
+    }
+
+    #[test]
+    fn a_header_knows_the_words_that_json_knows() {
+        let exact = |text: &str| FieldTest::Text(TextTest::Equals(text.to_owned()));
+        for (text, wanted) in [
+            ("exists", FieldTest::Exists),
+            ("absent", FieldTest::Absent),
+            ("not empty", FieldTest::NotEmpty),
+            ("= absent", exact("absent")),
+            ("text/html", exact("text/html")),
+            ("~ json", FieldTest::Text(TextTest::Matches("json".to_owned()))),
+        ] {
+            assert_eq!(field_test(text).map_err(|w| w.sentence()), Ok(wanted), "{text}");
+        }
     }
 }
