@@ -183,7 +183,8 @@ fn a_server_that_is_killed_meanwhile_is_no_clean_run() {
             std::thread::sleep(Duration::from_secs(3));
             server.signal("KILL");
         });
-        let run = run(&["--url", &server.url(), "--rate", "100/s", "--for", "9s", "--attach", "auto", "--yes"]);
+        let run =
+            run(&["--url", &server.url(), "--rate", "100/s", "--for", "9s", "--attach", "auto", "--yes"]);
         kill.join().unwrap();
         assert!(run.stdout().contains(&format!("process {pid} has ended")), "{}", run.stdout());
         assert_eq!(run.kinds(), ["connections-refused"], "{}\n{}", run.stdout(), run.stderr());

@@ -409,8 +409,7 @@ fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
         let worst = totals.response[&0].max() / 1000;
         assert!(worst < lasted / 2 + stood, "{worst} ms of a halt of {lasted} ms, {stood} ms stood still");
         // A step that was under way may finish in it; from then on nothing does.
-        let within = |c: &&_| {
-            let c: &loadgen::protocol::Counters = c;
+        let within = |c: &&Box<loadgen::protocol::Counters>| {
             (halt.start.0 + (200 + stood) * MS..halt.end.0).contains(&c.at)
         };
         let counters = totals
