@@ -395,10 +395,10 @@ mod tests {
             told(Of::Requests, 500.0, Some(200)),
         ];
         insta::assert_snapshot!(all.join("\n"), @r"
-        1 session at once at most, 1 connection(s) each
-        about 5 sessions at once if each answer takes 100 ms, more if they take longer, 1 connection(s) each
-        about 3 sessions at once if each answer takes 100 ms, 3 at most, 1 connection(s) each
-        about 50 sessions at once if each answer takes 100 ms, 200 at most, 1 connection(s) each
+        1 session at once at most, 1 connection each
+        about 5 sessions at once if each answer takes 100 ms, more if they take longer, 1 connection each
+        about 3 sessions at once if each answer takes 100 ms, 3 at most, 1 connection each
+        about 50 sessions at once if each answer takes 100 ms, 200 at most, 1 connection each
         ");
     }
 

@@ -6,7 +6,7 @@ use dashboard::app::{Model, View};
 use dashboard::theme::Palette;
 use serde_json::Value;
 use timeline::lane::{Quality, names};
-use timeline::snapshot::{Cell, HEAT_ROWS, Snapshot, heat_edge_ns};
+use timeline::snapshot::{Cell, HEAT_ROWS, RunState, Snapshot, heat_edge_ns};
 use timeline::{RunTime, Unit};
 
 use crate::{SIZES, buffer, fixture, model, rows};
@@ -159,10 +159,16 @@ fn under_the_cursor_stands_the_same_statistic_or_another_one_with_its_name() {
 
 #[test]
 fn what_was_never_measured_is_not_available() {
-    let rows = rows(&buffer(&model(Palette::None, true), &Snapshot::default(), 80, 24));
-    assert!(rows[3].contains("resp p50 n/a"), "{}", rows[3]);
-    assert!(rows[2].contains("err n/a"));
-    assert!(rows.iter().any(|r| r.starts_with("young") && r.contains("not available")));
+    for (state, said) in
+        [(RunState::Starting, "waiting for the target"), (RunState::Running, "not available")]
+    {
+        let mut snapshot = Snapshot::default();
+        snapshot.run.state = state;
+        let rows = rows(&buffer(&model(Palette::None, true), &snapshot, 80, 24));
+        assert!(rows[3].contains("resp p50 n/a"), "{}", rows[3]);
+        assert!(rows[2].contains("err n/a"));
+        assert!(rows.iter().any(|r| r.starts_with("young") && r.contains(said)), "{rows:#?}");
+    }
 }
 
 const UNITS: [Unit; 7] =

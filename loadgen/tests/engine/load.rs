@@ -409,13 +409,13 @@ fn nothing_starts_in_a_halt_and_nothing_is_made_up_for_after_it() {
         let worst = totals.response[&0].max() / 1000;
         assert!(worst < lasted / 2 + stood, "{worst} ms of a halt of {lasted} ms, {stood} ms stood still");
         // A step that was under way may finish in it; from then on nothing does.
-        let within = |c: &&Box<loadgen::protocol::Counters>| {
+        let within = |c: &&loadgen::protocol::Counters| {
             (halt.start.0 + (200 + stood) * MS..halt.end.0).contains(&c.at)
         };
         let counters = totals
             .updates
             .iter()
-            .filter_map(|u| if let LoadUpdate::Counters(0, c) = u { Some(c) } else { None });
+            .filter_map(|u| if let LoadUpdate::Counters(0, c) = u { Some(&**c) } else { None });
         let starts: BTreeSet<u64> = counters.filter(within).map(|c| c.achieved).collect();
         let seen = starts.len() == 1 || (starts.is_empty() && 300 + stood > lasted);
         assert!(seen, "{starts:?}, {stood} ms stood still");

@@ -452,14 +452,14 @@ fn a_collection_whose_helpers_have_the_cores_is_a_pause_and_a_neighbour_is_none(
     assert_eq!(kinds_of(&without_a_core(10)), []);
 }
 
-/// Each 1.5 s shop-0 stands still for 600 ms, of which it was ready to run for 400, with a collection of 335 ms in it; so much of the CPU is in
+/// Each 1.5 s shop-0 stands still for 600 ms, of which it was ready to run for 540, with a collection of 335 ms in it; so much of the CPU is in
 /// use, and shop-1 lacks a core at the same time or does not.
 fn starved_collections(cpu: f64, both: bool) -> bool {
     let mut w = build(&Setup { seconds: 24, ..Setup::default() });
     let host = w.lane(LaneSpec::level(names::HOST_CPU, "host", Unit::Ratio));
     (1..48).for_each(|i| w.sample(host, ms(i * 500), cpu));
     for at in (12_000..23_000).step_by(1_500) {
-        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 600), &[], 400e6);
+        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 600), &[], 540e6);
         w.event(kinds::PAUSE_MINOR, "shop-0", ms(at + 100), ms(at + 435), &[], 0.0);
         if both {
             w.event(kinds::PAUSE_HICCUP, "shop-1", ms(at + 50), ms(at + 500), &[], 400e6);
