@@ -58,6 +58,8 @@ const QUEUED_SHARE: f64 = 0.5;
 /// read twice a second.
 const CPU_FULL: f64 = 0.95;
 const CPU_AROUND: Duration = Duration::from_secs(1);
+/// All tell of a standstill within so long of its end.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// A pause is the machine's when the generator stood still for half of its length in the same time ...
 const MACHINE_SHARE: f64 = 0.5;
 /// ... for at least so long.
@@ -167,7 +169,11 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             // Warming up has pauses of its own, and is left out of all figures.
             let counts =
                 e.start >= timeline.plan().warm_from() && !window::after_plan(timeline.plan(), e.start);
-            if e.end >= span.start && counts {
+            // Whether the others lacked a core as well is told later.
+            let early = COLLECTIONS.contains(kind)
+                && at.since(e.end) < TOLD_WITHIN
+                && cpu_is_full(timeline, e.span());
+            if e.end >= span.start && counts && !early {
                 found.entry(e.instance.as_str()).or_default().push(of_event(e, sort));
             }
         }

@@ -644,7 +644,7 @@ mod tests {
         assert_eq!(said.remedies, [timeline::Remedy::number("pool.db.capacity", 16.0)]);
         let both = claims(&tell(&[full, Told { instance: "shop-1", ..full }]), 20);
         assert!(both[0].claim.contains("80 waiters on 20 connections, wait"), "{}", both[0].claim);
-        let each = "from 10 to 17 in each of 2 processes: 10.0 busy in each";
+        let each = "from 10 to 16 in each of 2 processes: 9.7 busy in each";
         assert!(advised(&both[0], each), "{:?}", both[0].advice);
     }
 
