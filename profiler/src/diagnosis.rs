@@ -13,7 +13,7 @@ use timeline::clock::RunTime;
 use timeline::{Breakdown, Finding, FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use crate::causes;
-use crate::detectors::client::{BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS};
+use crate::detectors::client::{self, BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS};
 use crate::detectors::{self, Answer, Claim};
 use crate::ledger::{Entry, Ledger, MAX_FINDINGS, MAX_RETURNING};
 use crate::proof::Proofs;
@@ -137,7 +137,10 @@ impl Diagnosis {
 
     /// Spans of what was found by instruments, with their margin. What is only worth knowing explains none.
     fn found_inside(&self) -> impl Iterator<Item = Span> + '_ {
-        let inside = |e: &&Entry| e.sort != BESIDE_INSTRUMENTS && e.finding.severity > Severity::Info;
+        let inside = |e: &&Entry| {
+            let f = &e.finding;
+            !client::KINDS.contains(&f.kind) && f.severity > Severity::Info && f.status >= Status::Likely
+        };
         self.ledger.entries().iter().filter(inside).map(|e| {
             let end = e.finding.ended.unwrap_or(RunTime(u64::MAX)) + INSIDE_MARGIN;
             Span::new(e.finding.onset, end)
@@ -153,10 +156,15 @@ impl Diagnosis {
     /// What they find later goes before it, too.
     fn withdraw_what_instruments_explain(&mut self) {
         let inside: Vec<Span> = self.found_inside().collect();
-        self.ledger.withdraw(|e| {
+        let gone = self.ledger.withdraw(|e| {
             let told = Span::new(e.finding.onset, e.last);
             e.sort == BESIDE_INSTRUMENTS && inside.iter().any(|s| meet(*s, told))
         });
+        for (detector, answer) in detectors::ALL.iter().zip(&mut self.answers) {
+            if gone.iter().any(|e| e.finding.kind == detector.kind) {
+                *answer = State::Unready(LEFT_TO_INSTRUMENTS.to_owned());
+            }
+        }
     }
 
     fn tell_what_was_withheld(&mut self) {

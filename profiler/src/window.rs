@@ -106,8 +106,17 @@ pub fn present<'a>(
     span: Span,
     carry: Duration,
 ) -> impl Iterator<Item = &'a Series> {
+    there(timeline.named(name), span, carry)
+}
+
+/// The same of `lanes`.
+pub fn there<'a>(
+    lanes: impl Iterator<Item = &'a Series>,
+    span: Span,
+    carry: Duration,
+) -> impl Iterator<Item = &'a Series> {
     let told = Span::new(span.start.back(carry), span.end + Duration::from_nanos(1));
-    timeline.named(name).filter(move |s| !s.within(told).is_empty())
+    lanes.filter(move |s| !s.within(told).is_empty())
 }
 
 /// The lane over all its instances as points (seconds of the run, sum), `count` of them evenly over

@@ -100,7 +100,7 @@ finding_kinds! {
     PeriodicStalls = "periodic-stalls", "periodic stalls";
     /// Seen from the client alone: the first seconds are far slower than later ones.
     SlowStart = "slow-start", "slow start";
-    /// Seen from the client alone: connections are refused, or break.
+    /// Seen from the client, also beside instruments that see no cause: connections are refused, or break.
     ConnectionsRefused = "connections-refused", "connections refused";
     /// Seen from the client alone: one step answers some requests far later than most.
     LongTail = "long-tail", "long tail";

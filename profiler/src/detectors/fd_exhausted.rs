@@ -16,6 +16,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
+use super::queueing::MOST_NAMED;
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, lasting, plural};
 use crate::stats::{Trend, trend};
 use crate::window;
@@ -233,7 +234,7 @@ impl Seen {
         }
         let text = format!("{} of the limit of {:.0} taken", Unit::Ratio.show(self.taken()), self.limit);
         list.push(evidence(text, names::PROCESS_DESCRIPTOR_LIMIT, near, self.taken(), Unit::Ratio));
-        for (other, (open, limit)) in others {
+        for (other, (open, limit)) in others.iter().take(MOST_NAMED) {
             let text = format!("{other} has {open:.0} of its {limit:.0} descriptors open");
             list.push(evidence(text, names::PROCESS_DESCRIPTORS, near, open / limit, Unit::Ratio));
         }
@@ -280,10 +281,11 @@ impl Seen {
 
 /// Who else is near the limit, behind the sentence of the worst.
 fn also_near(others: &[Other<'_>]) -> String {
-    let names: Vec<&str> = others.iter().map(|o| o.0).collect();
-    match names.len() {
+    let names: Vec<&str> = others.iter().map(|o| o.0).take(MOST_NAMED).collect();
+    match others.len() {
         0 => String::new(),
         1 => format!("; {} is near its limit, too", names[0]),
+        n if n > MOST_NAMED => format!("; {n} others are near their limits, too"),
         _ => format!("; {} are near their limits, too", names.join(", ")),
     }
 }

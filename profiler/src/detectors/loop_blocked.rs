@@ -14,6 +14,7 @@
 //! stalled so often for so long that there are no other times, a route whose time in handler is that of the stalls, tick by tick and in all, makes it
 //! likely, if the loop rests in between.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
@@ -265,10 +266,12 @@ fn tick_by_tick<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Op
             (told.instance, Span::new(from, to), ended.map(|s| s.all_ns()).sum())
         }));
     }
+    let stalled: BTreeSet<&str> = ticks.iter().map(|t| t.0).collect();
     let judged = routes::all(timeline).into_iter().filter_map(|route| {
+        let lanes: BTreeMap<&str, &timeline::Series> =
+            stalled.iter().filter_map(|&i| Some((i, lane(timeline, i, route)?))).collect();
         let ended = |(instance, tick, stalled): &(&str, Span, f64)| {
-            let ended =
-                lane(timeline, instance, route).map(|l| l.intervals_within(*tick)).unwrap_or_default();
+            let ended = lanes.get(instance).map(|l| l.intervals_within(*tick)).unwrap_or_default();
             (ended.iter().map(|i| lasting_for(&i.1, &(LEAST_OWN_NS..f64::INFINITY)).1).sum::<f64>(), *stalled)
         };
         let pairs: Vec<(f64, f64)> = ticks.iter().map(ended).collect();

@@ -331,8 +331,7 @@ impl Seen {
 
 /// Waiters of all these instances, see [`window::summed`].
 fn summed(parts: &[&Part], span: Span, count: u32, grid: Grid) -> Vec<(f64, f64)> {
-    let told = Span::new(span.start.back(grid.carry()), span.end + Duration::from_nanos(1));
-    let there = parts.iter().map(|p| p.waiters).filter(|w| !w.within(told).is_empty());
+    let there = window::there(parts.iter().map(|p| p.waiters), span, grid.carry());
     window::summed_of(&there.collect::<Vec<_>>(), span, count, grid.carry())
 }
 

@@ -46,7 +46,7 @@ const STAFFING: f64 = 2.0;
 /// Share of the sessions beyond which so many wait that what they would ask for is a guess: at half of them it is twice what is seen.
 const MOST_WAITING: f64 = 0.5;
 /// Time without a queue is looked for so far back, ...
-const PAST: Duration = Duration::from_secs(120);
+const PAST: Duration = Duration::from_secs(30);
 /// ... ends so long before the first queue, ...
 const CALM_MARGIN: Duration = Duration::from_millis(500);
 /// ... and must be so long, seconds.
@@ -54,7 +54,7 @@ const LEAST_CALM_S: f64 = 2.0;
 /// Sessions and queue are counted at different instants: as one number they may differ by so much.
 const COUNTED_WITHIN: f64 = 1.1;
 /// Processes that are named; more are counted.
-const MOST_NAMED: usize = 3;
+pub const MOST_NAMED: usize = 3;
 /// CPU of the whole host from which on it, not the servers, may be short.
 const CPU_SHORT: f64 = 0.95;
 /// ... and with this share of it in the hands of others no verdict on a queue is possible. The system's own
@@ -80,7 +80,7 @@ pub fn hurts(wait_ns: f64, waiting: f64, servers: f64) -> bool {
     wait_ns >= HURTS_NS || waiting >= HURTS_EACH * servers
 }
 
-/// As far back from `at` as a time without a queue says what the same load asks for: at most two minutes, without the warm-up.
+/// As far back from `at` as a time without a queue says what the same load asks for: at most half a minute, without the warm-up.
 pub fn past(timeline: &Timeline, at: RunTime) -> Span {
     let plan = timeline.plan();
     let since = window::same_load_since(plan, at).max(plan.warm_from());

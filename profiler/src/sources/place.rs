@@ -78,7 +78,12 @@ impl Place {
 /// Does an address hold a password, as `USER:PASSWORD@`? What is [`shown`] of it does not say so.
 pub(super) fn holds_password(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    // A password may hold what ends a place: behind such a sign only where no place stands before it.
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let is_place = !authority.contains('@') && port.is_none_or(|p| p.parse::<u16>().is_ok());
+    let user = if is_place { None } else { rest.rsplit_once('@') };
+    user.is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// An address without what may be secret in it.

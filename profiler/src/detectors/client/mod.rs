@@ -13,7 +13,7 @@ pub mod throughput_knee;
 
 use timeline::clock::RunTime;
 use timeline::lane::names;
-use timeline::{Span, Timeline};
+use timeline::{FindingKind, Span, Timeline};
 
 use super::Answer;
 use super::long_pause::OWN_LANES;
@@ -29,6 +29,14 @@ const GENERATOR_S: f64 = 5.0;
 
 /// Sort of what is told though instruments are attached: it stands only while they have found nothing at the same time.
 pub(crate) const BESIDE_INSTRUMENTS: &str = "beside-instruments";
+/// Kinds of this group.
+pub(crate) const KINDS: [FindingKind; 5] = [
+    FindingKind::ThroughputKnee,
+    FindingKind::PeriodicStalls,
+    FindingKind::SlowStart,
+    FindingKind::ConnectionsRefused,
+    FindingKind::LongTail,
+];
 /// Why nothing is said where they have, or may yet.
 pub(crate) const LEFT_TO_INSTRUMENTS: &str = "left to the instruments that are attached to the target";
 

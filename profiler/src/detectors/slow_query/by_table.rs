@@ -53,23 +53,24 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
     if answers.iter().filter(|a| a.1 >= span.start).count() < LEAST_ANSWERS {
         return None;
     }
-    let (suspects, alone) = suspects(timeline, table, statements, scans, span);
-    let compared = suspects.into_iter().map(|s| (Slower::of(timeline, table, statements, &s.text, at), s));
+    let asked = asked(statements, table);
+    let (suspects, alone) = suspects(timeline, &asked, scans, span);
+    let compared = suspects.into_iter().map(|s| (Slower::of(timeline, table, &asked, s.text, at), s));
     // What nobody else can have done is its doing, whether it takes longer for it or not.
     let suspect = compared
         .filter(|(slower, _)| alone || slower.growth >= GROWTH)
         .max_by(|a, b| a.0.growth.total_cmp(&b.0.growth));
     let (slower, Suspect { text, filter, calls }) = suspect?;
     let since = slower.since.or_else(|| first(&answers))?;
-    let given = window::about(timeline, names::DB_ROWS, &text);
+    let given = window::about(timeline, names::DB_ROWS, text);
     let given = window::counted_of(given, span).map(|n| n / calls);
     // Many rows given for each scan are a report, not a look-up.
     if given.is_some_and(|n| rows / scans < super::LEAST_RATIO * n.max(1.0)) {
         return None;
     }
     Some(Scan {
-        text,
-        filter,
+        text: text.to_owned(),
+        filter: filter.clone(),
         span,
         since,
         last: answers.last()?.1,
@@ -83,31 +84,43 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
     })
 }
 
+/// A statement that names the table.
+struct Asked<'a> {
+    text: &'a str,
+    /// What it looks up by; none where it has to read all of the table, as one that looks up in another and may well join this one.
+    looks_up: Option<Filter>,
+}
+
+fn asked<'a>(statements: &[&'a str], table: &str) -> Vec<Asked<'a>> {
+    let of_it = statements.iter().filter(|s| statement::tables(s).iter().any(|t| is_table(t, table)));
+    of_it
+        .map(|&text| Asked {
+            text,
+            looks_up: match statement::filter(text) {
+                Filter::None => None,
+                Filter::Column { table: by, .. } if !is_table(&by, table) => None,
+                filter => Some(filter),
+            },
+        })
+        .collect()
+}
+
 /// A look-up in the table.
-struct Suspect {
-    text: String,
-    filter: Filter,
+struct Suspect<'a> {
+    text: &'a str,
+    filter: &'a Filter,
     calls: f64,
 }
 
-/// Look-ups in `table` of which each call may be one of the `scans`, less those of statements that have to read all of it; and whether
+/// Look-ups among those `asked` of which each call may be one of the `scans`, less those of statements that have to read all of it; and whether
 /// there is one only, and no such statement.
-fn suspects(
-    timeline: &Timeline,
-    table: &str,
-    statements: &[&str],
-    scans: f64,
-    span: Span,
-) -> (Vec<Suspect>, bool) {
-    let calls =
-        |text: &str| window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
+fn suspects<'a>(timeline: &Timeline, asked: &'a [Asked], scans: f64, span: Span) -> (Vec<Suspect<'a>>, bool) {
     let (mut left, mut suspects) = (scans, Vec::new());
-    for text in statements.iter().filter(|s| statement::tables(s).iter().any(|t| is_table(t, table))) {
-        match statement::filter(text) {
-            Filter::None => left -= calls(text),
-            // It looks up in another table and may well join all of this one.
-            Filter::Column { table: by, .. } if !is_table(&by, table) => left -= calls(text),
-            filter => suspects.push(Suspect { text: (*text).to_owned(), filter, calls: calls(text) }),
+    for Asked { text, looks_up } in asked {
+        let calls = window::counted_of(window::about(timeline, names::DB_CALLS, text), span).unwrap_or(0.0);
+        match looks_up {
+            None => left -= calls,
+            Some(filter) => suspects.push(Suspect { text, filter, calls }),
         }
     }
     suspects.retain(|s| s.calls >= LEAST_CALLS && left >= ACCOUNTED * s.calls.max(scans));
@@ -121,10 +134,10 @@ fn told_since(timeline: &Timeline, table: &str) -> Option<RunTime> {
 }
 
 /// Were there scans in `block` that the look-up may have made? What was not told then may have been some.
-fn may_have_scanned(timeline: &Timeline, table: &str, statements: &[&str], text: &str, block: Span) -> bool {
+fn may_have_scanned(timeline: &Timeline, table: &str, asked: &[Asked], text: &str, block: Span) -> bool {
     let untold = told_since(timeline, table).is_none_or(|told| told > block.start);
     let scans = heard(timeline, names::DB_TABLE_SCANS, table, block);
-    untold || suspects(timeline, table, statements, scans, block).0.iter().any(|s| s.text == text)
+    untold || suspects(timeline, asked, scans, block).0.iter().any(|s| s.text == text)
 }
 
 /// Samples with scans, each with the instant since which it may have been.
@@ -155,7 +168,7 @@ struct Slower {
 }
 
 impl Slower {
-    fn of(timeline: &Timeline, table: &str, statements: &[&str], text: &str, at: RunTime) -> Self {
+    fn of(timeline: &Timeline, table: &str, asked: &[Asked], text: &str, at: RunTime) -> Self {
         let before = window::last(at, WINDOW_S).start;
         let recent = window::last(at, WINDOW_S / 2.0);
         let unknown = |is_known| Self { since: None, growth: GROWTH, is_known };
@@ -163,7 +176,7 @@ impl Slower {
         if by_time::best(timeline, text, before, |_| true).is_none() {
             return unknown(true);
         }
-        let without_scans = |block| !may_have_scanned(timeline, table, statements, text, block);
+        let without_scans = |block| !may_have_scanned(timeline, table, asked, text, block);
         let Some((past, _)) = by_time::best(timeline, text, before, without_scans) else {
             return unknown(false);
         };

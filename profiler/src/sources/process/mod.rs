@@ -331,6 +331,10 @@ impl Source for Processes {
         }
         self.processes.retain(|p| !p.gone);
         self.tell_who_is_left(sink);
+        // Of those who have gone nothing is awaited.
+        if self.processes.is_empty() {
+            self.newest = now;
+        }
         // Of nothing that was ever there nothing is old.
         if self.ever > 0 {
             self.age.tell(self.newest, now, sink);

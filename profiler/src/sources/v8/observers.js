@@ -627,9 +627,14 @@
       }
     }
     if (!opened) return;
+    const usual = () => {
+      if (usualPort !== undefined) process.debugPort = usualPort;
+    };
+    // Somebody else may have closed it.
+    if (load('inspector').url() === undefined) usual();
     whenUnused((inspector) => {
       inspector.close();
-      if (usualPort !== undefined) process.debugPort = usualPort;
+      usual();
     });
   };
 

@@ -74,6 +74,11 @@ struct Backlog<'a> {
 impl<'a> Backlog<'a> {
     /// The one whose answers come latest.
     fn worst(timeline: &'a Timeline, at: RunTime) -> Option<Self> {
+        let plan = timeline.plan();
+        let settled = window::same_load_since(plan, at).max(plan.warm_from());
+        if at.since(settled) < Duration::from_secs(LEAST_SECONDS as u64) {
+            return None;
+        }
         let steps = window::subjects(timeline, names::RESPONSE).into_iter();
         let now = |b: &Self| b.last.last().map_or(0.0, Second::median_ns);
         steps.filter_map(|step| Self::of(timeline, at, step)).max_by(|a, b| now(a).total_cmp(&now(b)))
