@@ -160,7 +160,7 @@ pub struct Look {
     /// The terminal's ground, for which the dashboard chooses its colours.
     #[arg(long, value_enum, default_value = "auto", env = "DYNO_GROUND")]
     pub ground: Ground,
-    /// Draw with ASCII characters only.
+    /// Draw with ASCII characters only, as where the locale is not UTF-8.
     #[arg(long)]
     pub ascii: bool,
     /// Let the mouse choose tabs and rows, place the cursor and turn lists (keeps the terminal from

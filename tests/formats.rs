@@ -171,6 +171,7 @@ fn the_page_in_a_browser(folder: &Path, brief: bool) -> f64 {
         assert_eq!(bad, &serde_json::json!([]), "{size}: cannot be read");
     }
     assert!(said["charts"].as_u64().unwrap() >= 4, "{said}");
+    assert!(said["at_once"].as_u64().unwrap() >= 4, "a picture of the loaded page has its charts: {said}");
     assert_eq!(
         (&said["nameless"], &said["unnamed_regions"]),
         (&serde_json::json!([]), &serde_json::json!(0))

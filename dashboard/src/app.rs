@@ -158,6 +158,8 @@ pub enum Overlay {
 /// What is only done after a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
+    /// The load is to be stopped long before its planned end.
+    Stop,
     /// The load is to be halted.
     Halt,
     /// The program is to be suspended while a load is applied.
@@ -303,7 +305,7 @@ pub(crate) fn places(model: &Model, live: &Snapshot, screen: Rect) -> Places {
 
 fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, live: &Snapshot) {
     if SizeClass::of(area) == SizeClass::TooSmall {
-        views::too_small(canvas, area);
+        views::too_small(canvas, area, model.overlay);
     } else {
         views::draw(canvas, area, model, live);
     }

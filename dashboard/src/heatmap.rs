@@ -167,8 +167,14 @@ fn values(canvas: &mut Canvas<'_>, area: Rect, axis: &Axis, snapshot: &Snapshot)
         format!("p50 {most}{}", figure(greatest(|c| c.p50))),
         format!("n {}", figures::count(total)),
     ];
+    // Above the screen's figures of the whole run these are of one column: that is said unless it took a figure's room.
+    let told = u16::from(usize::from(area.height) > lines.len());
+    if told > 0 {
+        let when = axis.cursor_time().map_or_else(|| "newest second".to_owned(), |t| format!("at {t}"));
+        canvas.figure(row(area, 0), &when, Role::Dim);
+    }
     for (i, line) in lines.iter().enumerate() {
-        canvas.figure(row(area, i as u16), line, Role::Text);
+        canvas.figure(row(area, i as u16 + told), line, Role::Text);
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Action {
     Farther,
     /// The usual zoom, and the newest column again.
     Reset,
-    /// Freeze the view; the run goes on.
+    /// Freeze the view; the run, or the replay, goes on.
     Freeze,
     /// Response or service time in tables.
     Measure,
@@ -86,6 +86,8 @@ pub enum Needs {
     Marker,
     /// The report can be written before the end.
     Report,
+    /// No recording is played.
+    Run,
     /// A recording is played.
     Replay,
 }
@@ -95,11 +97,11 @@ pub enum Needs {
 pub struct Binding {
     /// The keys; any of them.
     pub keys: &'static [Key],
-    /// How they are written on the screen.
+    /// How they are written on the screen; empty: the row before tells of these, too.
     pub shown: &'static str,
     /// What they do.
     pub action: Action,
-    /// What that means, for help: a phrase of its own.
+    /// What that means, for help: a phrase of its own; empty with `shown`.
     pub about: &'static str,
     /// Keys and one word for the hints; empty: in help alone.
     pub hint: (&'static str, &'static str),
@@ -123,6 +125,11 @@ const fn key(code: KeyCode) -> Key {
 
 const fn bind(keys: &'static [Key], shown: &'static str, action: Action, about: &'static str) -> Binding {
     Binding { keys, shown, action, about, hint: ("", ""), views: View::ALL, needs: Needs::Nothing }
+}
+
+/// The other key of a pair: the row before tells of both.
+const fn pair(keys: &'static [Key], action: Action) -> Binding {
+    bind(keys, "", action, "")
 }
 
 impl Binding {
@@ -160,59 +167,76 @@ const FAR: i64 = 10;
 /// Seconds of a step through a recording.
 const SEEK: i64 = 10;
 
+/// Longest writing of keys, characters.
+pub const SHOWN_MAX: usize = 9;
 /// Longest description, characters: two columns of keys fit a screen of 80.
-pub const ABOUT_MAX: usize = 29;
+pub const ABOUT_MAX: usize = 27;
 
-/// All bindings. Hints are taken in this order and dropped from the right, so `q` and `?` go last.
+/// All bindings. Hints are taken in this order and dropped from the right, so `q` and `?` go last. Of a pair of keys the first has the
+/// row of both in the help.
 pub static BINDINGS: &[Binding] = &[
-    bind(&[char('q')], "q", Action::Quit, "stop, drain, write reports").hint("q", "quit"),
+    bind(&[char('q')], "q", Action::Quit, "stop, drain, write reports").hint("q", "quit").needs(Needs::Run),
+    bind(&[char('q')], "q", Action::Quit, "leave the replay").hint("q", "quit").needs(Needs::Replay),
     bind(&[char('?'), key(KeyCode::F(1))], "?", Action::Help, "show or hide these keys").hint("?", "help"),
-    bind(&[key(KeyCode::Tab)], "Tab", Action::NextView, "next view").hint("Tab", "view"),
-    bind(&[char(' ')], "Space", Action::Freeze, "freeze view, run goes on").hint("Space", "freeze"),
-    bind(&[char('n')], "n", Action::Finding(1), "cursor to the next finding").hint("n", "finding").on(AXIS),
+    bind(&[key(KeyCode::Tab)], "Tab S-Tab", Action::NextView, "next view, view before").hint("Tab", "view"),
+    pair(&[key(KeyCode::BackTab)], Action::PreviousView),
+    bind(&[char(' ')], "Space", Action::Freeze, "freeze view, run goes on")
+        .hint("Space", "freeze")
+        .needs(Needs::Run),
+    bind(&[char(' ')], "Space", Action::Freeze, "freeze view, replay goes on")
+        .hint("Space", "freeze")
+        .needs(Needs::Replay),
+    bind(&[char('n')], "n N", Action::Finding(1), "to next finding, one before")
+        .hint("n", "finding")
+        .on(AXIS),
+    pair(&[char('N')], Action::Finding(-1)).on(AXIS),
     bind(&[key(KeyCode::Enter)], "Enter", Action::Inspect, "inspect selected finding")
         .hint("Enter", "inspect")
         .on(&[View::Overview, View::Findings]),
-    bind(&[char('l'), key(KeyCode::Right)], "l", Action::Cursor(1), "cursor later")
+    bind(&[char('h'), key(KeyCode::Left)], "h l", Action::Cursor(-1), "cursor earlier, later")
         .hint("h l", "cursor")
         .on(AXIS),
-    bind(&[char('-')], "-", Action::Farther, "more time on the screen").hint("+ -", "zoom").on(AXIS),
+    pair(&[char('l'), key(KeyCode::Right)], Action::Cursor(1)).on(AXIS),
+    bind(&[char('H')], "H L", Action::Cursor(-FAR), "ten columns earlier, later").on(AXIS),
+    pair(&[char('L')], Action::Cursor(FAR)).on(AXIS),
+    bind(&[char('+'), char('=')], "+ -", Action::Nearer, "less, more time on screen")
+        .hint("+ -", "zoom")
+        .on(AXIS),
+    pair(&[char('-')], Action::Farther).on(AXIS),
+    bind(&[char('0')], "0", Action::Reset, "usual zoom, newest column").on(AXIS),
     bind(&[char('/')], "/", Action::Filter, "filter the list").hint("/", "filter").on(FILTERED),
     bind(&[char('s')], "s", Action::Sort, "sort by the next column").hint("s", "sort").on(SORTED),
+    bind(&[char('r')], "r", Action::Reverse, "sort the other way round").on(SORTED),
     bind(&[char('t')], "t", Action::Measure, "response or service time")
         .hint("t", "measure")
         .on(&[View::Sessions]),
     bind(&[char('p')], "p", Action::Halt, "halt the load, or go on").hint("p", "halt").needs(Needs::Load),
-    bind(&[char('>')], ">", Action::Load(1), "a tenth more load").hint("<>", "load").needs(Needs::Load),
+    bind(&[char('<')], "< >", Action::Load(-1), "a tenth less, more load")
+        .hint("<>", "load")
+        .needs(Needs::Load),
+    pair(&[char('>')], Action::Load(1)).needs(Needs::Load),
     bind(&[char('p')], "p", Action::Hold, "hold the replay, or go on").hint("p", "hold").needs(Needs::Replay),
-    bind(&[char('.')], ".", Action::Seek(SEEK), "ten seconds on").hint(", .", "seek").needs(Needs::Replay),
-    bind(&[char(']')], "]", Action::Faster(true), "replay twice as fast")
+    bind(&[char(',')], ", .", Action::Seek(-SEEK), "ten seconds back, on")
+        .hint(", .", "seek")
+        .needs(Needs::Replay),
+    pair(&[char('.')], Action::Seek(SEEK)).needs(Needs::Replay),
+    bind(&[char('[')], "[ ]", Action::Faster(false), "replay half, twice as fast")
         .hint("[ ]", "speed")
         .needs(Needs::Replay),
-    bind(&[char(',')], ",", Action::Seek(-SEEK), "ten seconds back").needs(Needs::Replay),
-    bind(&[char('[')], "[", Action::Faster(false), "replay half as fast").needs(Needs::Replay),
+    pair(&[char(']')], Action::Faster(true)).needs(Needs::Replay),
     bind(&[char('m')], "m", Action::Marker, "put a marker on the time")
         .hint("m", "marker")
         .needs(Needs::Marker),
     bind(&[char('w')], "w", Action::WriteReport, "write the report so far")
         .hint("w", "report")
         .needs(Needs::Report),
-    bind(&[char('<')], "<", Action::Load(-1), "a tenth less load").needs(Needs::Load),
-    bind(&[char('N')], "N", Action::Finding(-1), "to the finding before").on(AXIS),
-    bind(&[char('h'), key(KeyCode::Left)], "h", Action::Cursor(-1), "cursor earlier").on(AXIS),
-    bind(&[char('L')], "L", Action::Cursor(FAR), "cursor ten columns later").on(AXIS),
-    bind(&[char('H')], "H", Action::Cursor(-FAR), "cursor ten columns earlier").on(AXIS),
-    bind(&[char('+'), char('=')], "+", Action::Nearer, "less time on the screen").on(AXIS),
-    bind(&[char('0')], "0", Action::Reset, "usual zoom, newest column").on(AXIS),
-    bind(&[char('j'), key(KeyCode::Down)], "j", Action::Select(1), "row down").on(LISTS),
-    bind(&[char('k'), key(KeyCode::Up)], "k", Action::Select(-1), "row up").on(LISTS),
-    bind(&[key(KeyCode::PageDown)], "PgDn", Action::Select(PAGE), "ten rows down").on(LISTS),
-    bind(&[key(KeyCode::PageUp)], "PgUp", Action::Select(-PAGE), "ten rows up").on(LISTS),
-    bind(&[char('g'), key(KeyCode::Home)], "g", Action::Select(-END), "first row").on(LISTS),
-    bind(&[char('G'), key(KeyCode::End)], "G", Action::Select(END), "last row").on(LISTS),
-    bind(&[char('r')], "r", Action::Reverse, "sort the other way round").on(SORTED),
+    bind(&[char('j'), key(KeyCode::Down)], "j k", Action::Select(1), "row down, up").on(LISTS),
+    pair(&[char('k'), key(KeyCode::Up)], Action::Select(-1)).on(LISTS),
+    bind(&[key(KeyCode::PageDown)], "PgDn PgUp", Action::Select(PAGE), "ten rows down, up").on(LISTS),
+    pair(&[key(KeyCode::PageUp)], Action::Select(-PAGE)).on(LISTS),
+    bind(&[char('g'), key(KeyCode::Home)], "g G", Action::Select(-END), "first row, last row").on(LISTS),
+    pair(&[char('G'), key(KeyCode::End)], Action::Select(END)).on(LISTS),
     bind(&[key(KeyCode::Esc)], "Esc", Action::Back, "one step back"),
-    bind(&[key(KeyCode::BackTab)], "S-Tab", Action::PreviousView, "view before"),
     bind(&[char('1')], "1", Action::Go(View::Overview), "overview"),
     bind(&[char('2')], "2", Action::Go(View::Response), "response times"),
     bind(&[char('3')], "3", Action::Go(View::Sessions), "sessions, steps, errors"),
@@ -222,8 +246,9 @@ pub static BINDINGS: &[Binding] = &[
     bind(&[char('7')], "7", Action::Go(View::Processes), "processes and sources"),
     bind(&[char('8')], "8", Action::Go(View::Findings), "findings"),
     bind(&[char('9')], "9", Action::Go(View::Log), "log"),
-    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; twice: abort"),
-    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "stop here; fg brings it back"),
+    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q; twice: abort").needs(Needs::Run),
+    bind(&[ctrl('c')], "Ctrl-C", Action::Interrupt, "as q").needs(Needs::Replay),
+    bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "suspend; fg brings it back"),
 ];
 
 impl Binding {
@@ -235,6 +260,7 @@ impl Binding {
             Needs::Load => capabilities.load,
             Needs::Marker => capabilities.marker,
             Needs::Report => capabilities.report,
+            Needs::Run => capabilities.replay.is_none(),
             Needs::Replay => capabilities.replay.is_some(),
         };
         able && self.views.contains(&view)
@@ -278,9 +304,12 @@ mod tests {
 
     #[test]
     fn every_binding_is_described_and_reachable() {
-        for b in BINDINGS {
-            assert!(!b.about.is_empty() && !b.shown.is_empty() && !b.keys.is_empty(), "{b:?}");
-            assert!(!b.views.is_empty() && b.about.len() <= ABOUT_MAX, "{b:?}");
+        for (i, b) in BINDINGS.iter().enumerate() {
+            let row = if b.shown.is_empty() { &BINDINGS[i - 1] } else { b };
+            assert!(!row.about.is_empty() && !row.shown.is_empty() && !b.keys.is_empty(), "{b:?}");
+            assert!(row.shown.len() <= SHOWN_MAX && row.about.len() <= ABOUT_MAX, "{b:?}");
+            assert_eq!((row.views, row.needs), (b.views, b.needs), "where one of a pair works, both do");
+            assert!(!b.views.is_empty(), "{b:?}");
             let able = if b.needs == Needs::Replay { REPLAY } else { EVERYTHING };
             let found = action(b.views[0], able, b.keys[0].code, modifiers(b.keys[0]));
             assert_eq!(found, Some(b.action));
@@ -293,6 +322,23 @@ mod tests {
         assert_eq!(action(View::Overview, nothing, KeyCode::Char('p'), KeyModifiers::NONE), None);
         assert!(hints(View::Overview, nothing).all(|(key, _)| !["p", "<>", "m", "w"].contains(&key)));
         assert!(hints(View::Overview, EVERYTHING).any(|(key, _)| key == "p"));
+    }
+
+    #[test]
+    fn a_replay_is_told_of_in_its_own_words() {
+        let told = |able| {
+            let rows = BINDINGS.iter().filter(|b| b.works(View::Overview, able));
+            rows.map(|b| b.about).collect::<Vec<_>>().join("\n")
+        };
+        let (run, replay) = (told(EVERYTHING), told(REPLAY));
+        for words in ["write reports", "run goes on", "abort"] {
+            assert!(run.contains(words) && !replay.contains(words), "{words}:\n{replay}");
+        }
+        for words in ["leave the replay", "replay goes on"] {
+            assert!(replay.contains(words) && !run.contains(words), "{words}:\n{run}");
+        }
+        let keys = |able| hints(View::Overview, able).map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys(EVERYTHING)[..4], keys(REPLAY)[..4]);
     }
 
     fn modifiers(key: Key) -> KeyModifiers {

@@ -3,6 +3,8 @@
 //! Owns how a series becomes bars (maximum of each column, so that no spike is lost; a gap stays a gap)
 //! and what stands beside it. Which lanes a view shows is the view's business.
 
+use std::borrow::Cow;
+
 use ratatui::layout::Rect;
 use timeline::cells::Cells;
 use timeline::event::kinds;
@@ -33,7 +35,7 @@ pub(crate) struct Lane<'a> {
     /// Limits that gates set to it: where, and whether the gate fails.
     limits: Vec<(f64, bool)>,
     /// Said in its place where there is no series.
-    missing: &'static str,
+    missing: Cow<'static, str>,
 }
 
 impl<'a> Lane<'a> {
@@ -49,7 +51,16 @@ impl<'a> Lane<'a> {
         // Before a run begins nothing can be told of what its target lacks.
         let starting = snapshot.run.state == RunState::Starting;
         let missing = if starting { "waiting for the target" } else { "not available from this target" };
-        Self { label: label.into(), series, full, waiters: None, pool: None, prefix: "", limits, missing }
+        Self {
+            label: label.into(),
+            series,
+            full,
+            waiters: None,
+            pool: None,
+            prefix: "",
+            limits,
+            missing: missing.into(),
+        }
     }
 
     /// A pool: connections in use against its capacity, and who waits.
@@ -67,6 +78,21 @@ impl<'a> Lane<'a> {
     pub fn cache(snapshot: &'a Snapshot, label: impl Into<String>, cache: &str) -> Self {
         let name = names::of(names::CACHE, cache, "loads");
         Self { prefix: "loads ", ..Self::named(snapshot, label, &name) }
+    }
+
+    /// One row for all of `lanes`, which have no series: it names them.
+    pub fn folded(lanes: &[Self]) -> Self {
+        let labels: Vec<&str> = lanes.iter().map(|l| l.label.as_str()).collect();
+        Self {
+            label: "others".to_owned(),
+            series: None,
+            full: None,
+            waiters: None,
+            pool: None,
+            prefix: "",
+            limits: Vec::new(),
+            missing: format!("not available: {}", labels.join(", ")).into(),
+        }
     }
 
     /// Is there any series behind it?
@@ -130,7 +156,7 @@ impl<'a> Lane<'a> {
         let (value, role) = self.value(axis, place.width);
         canvas.figure(place, &value, role);
         let Some(series) = self.series else {
-            canvas.pieces(columns.row(last).plot, &[(self.missing, Role::Dim)]);
+            canvas.pieces(columns.row(last).plot, &[(&*self.missing, Role::Dim)]);
             return;
         };
         let full = self.full.unwrap_or_else(|| greatest(series));

@@ -1,4 +1,4 @@
-//! The percentile plot: response and service time over ever rarer requests; the gap is queueing.
+//! The percentile plot: response and service time over ever rarer requests; queueing makes the gap.
 //!
 //! Owns the two scales (x by the logarithm of 1 / (1 - q), y by the logarithm of time), the rule that
 //! a curve ends where fewer than ten samples lie beyond it, and what is said of the gap.
@@ -86,9 +86,10 @@ fn gaps(curves: &[Vec<(f64, f64)>; 2]) -> Vec<Option<(&'static str, f64)>> {
     MARKS.into_iter().map(gap).collect()
 }
 
-/// `queueing p50 600 us  p99 42.0 ms`: as many of the gaps as there is room for, the most telling ones first.
+/// `response - service: p50 600 us p99 42.0 ms`: as many of the gaps as there is room for, the most telling ones first. A difference of
+/// two percentiles is no percentile of the time in queues, and is not called one.
 fn tell(canvas: &mut Canvas<'_>, row: Rect, gaps: &[Option<(&'static str, f64)>]) {
-    const HEAD: &str = "queueing";
+    const HEAD: &str = "response - service:";
     let text = |i: usize| gaps.get(i).copied().flatten().map(|(q, ns)| format!(" p{q} {}", figures::ns(ns)));
     let mut used = HEAD.len();
     let mut told: Vec<(usize, String)> = Vec::new();

@@ -1,6 +1,6 @@
 //! Colours and glyphs: which ones a terminal gets, and what each means.
 //!
-//! Owns the decision (a pure function of flag and environment), the palettes and the glyphs with their
+//! Owns the decisions (pure functions of flag and environment), the palettes and the glyphs with their
 //! ASCII twins. Colour never speaks alone: every role has a glyph, a word or a modifier beside it. With
 //! colour off no style carries any colour at all, because crossterm writes an empty colour sequence
 //! under `NO_COLOR`, which acts as a reset and would wipe the modifier of the selected row.
@@ -84,6 +84,14 @@ pub fn ground(choice: Option<Ground>, env: &dyn Fn(&str) -> Option<String>) -> G
             _ => Ground::Dark,
         }
     })
+}
+
+/// Does the locale's character set take more than ASCII? The first of `LC_ALL`, `LC_CTYPE` and `LANG` that is not empty decides;
+/// where none is set nobody has said anything, and a terminal of today takes UTF-8.
+#[must_use]
+pub fn is_utf8(env: &dyn Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(env).find(|v| !v.is_empty());
+    locale.is_none_or(|v| ["utf-8", "utf8"].iter().any(|charset| v.to_ascii_lowercase().contains(charset)))
 }
 
 /// What a piece of the screen means.
@@ -192,7 +200,7 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// As asked for and as the environment allows.
+    /// As asked for and as the environment allows: `ascii` holds whatever the locale is, and holds where that is not UTF-8.
     #[must_use]
     pub fn choose(
         choice: ThemeChoice,
@@ -200,7 +208,7 @@ impl Theme {
         env: &dyn Fn(&str) -> Option<String>,
         terminal: bool,
     ) -> Self {
-        Self::new(palette(choice.color, env, terminal), ground(choice.ground, env), ascii)
+        Self::new(palette(choice.color, env, terminal), ground(choice.ground, env), ascii || !is_utf8(env))
     }
 
     /// Exactly this.
@@ -339,6 +347,22 @@ mod tests {
         assert_eq!(ground(None, &env("0;15")), Ground::Light);
         assert_eq!(ground(None, &env("15;0")), Ground::Dark);
         assert_eq!(ground(Some(Ground::Dark), &env("0;15")), Ground::Dark);
+    }
+
+    #[test]
+    fn a_locale_without_utf_8_gets_ascii() {
+        let chosen = |ascii, vars: &[(&str, &str)]| {
+            let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            Theme::choose(ThemeChoice::default(), ascii, &env, true).is_ascii()
+        };
+        for plain in ["C", "POSIX", "en_US", "de_DE.ISO-8859-1", "ja_JP.eucJP"] {
+            assert!(chosen(false, &[("LC_ALL", plain), ("LANG", "en_US.UTF-8")]), "{plain}");
+        }
+        for utf8 in ["C.UTF-8", "en_US.utf8", "UTF-8", "de_DE.UTF-8@euro"] {
+            assert!(!chosen(false, &[("LC_ALL", ""), ("LC_CTYPE", utf8), ("LANG", "C")]), "{utf8}");
+            assert!(chosen(true, &[("LANG", utf8)]), "it was asked for");
+        }
+        assert!(!chosen(false, &[]), "nothing is said");
     }
 
     #[test]

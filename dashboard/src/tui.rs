@@ -37,7 +37,7 @@ const MOST_PENDING: usize = 16;
 pub struct TuiOptions {
     /// Colours and ground, as asked for; the environment is read when the dashboard starts.
     pub theme: ThemeChoice,
-    /// Nothing but ASCII on the screen.
+    /// Nothing but ASCII on the screen, whatever the locale; one without UTF-8 gets no more anyway.
     pub ascii: bool,
     /// Take mouse clicks and the wheel; selecting text then needs the terminal's own modifier key.
     pub mouse: bool,

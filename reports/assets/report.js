@@ -399,8 +399,9 @@
     zoom(f.from - margin, f.to + margin);
     $('h-run').scrollIntoView();
   }));
-  // What is text is painted before anything is drawn.
-  requestAnimationFrame(() => { rest = setTimeout(() => draw(true)); });
+  // What is text is painted before anything is drawn. A browser that a program drives may take its picture once the page is loaded.
+  if (navigator.webdriver) draw(false);
+  else requestAnimationFrame(() => { rest = setTimeout(() => draw(true)); });
   let timer, width = innerWidth;
   addEventListener('resize', () => {
     if (innerWidth === width) return; // a phone's address bar comes and goes

@@ -4,6 +4,7 @@
 //! [`crate::keys`], what lies at a cell to [`crate::mouse`], and carrying out what follows to [`crate::tui`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
@@ -22,6 +23,8 @@ use crate::views;
 
 /// Most tenths that can be asked for.
 const MOST_TENTHS: u8 = 100;
+/// A load whose planned end is further away than this is not stopped without a question: nobody begins a run anew that is as good as over.
+const MUCH_LEFT: Duration = Duration::from_secs(10);
 /// Longest filter that can be typed, characters.
 const LONGEST_FILTER: usize = 40;
 
@@ -75,7 +78,7 @@ fn on_key(model: &mut Model, code: KeyCode, modifiers: KeyModifiers, live: &Arc<
     }
     match (model.overlay, scrolled(code, modifiers)) {
         (Overlay::Typing, _) => typed(model, code),
-        (Overlay::Question(question), _) => return confirmed(model, question, code),
+        (Overlay::Question(question), _) => return confirmed(model, question, code, live),
         (Overlay::Help(_), _) if matches!(action, Some(Action::Help | Action::Back | Action::Quit)) => {
             model.overlay = Overlay::None;
         }
@@ -109,6 +112,7 @@ fn scrolled(code: KeyCode, modifiers: KeyModifiers) -> Option<isize> {
 
 fn act(model: &mut Model, action: Action, live: &Arc<Snapshot>) -> Effect {
     match action {
+        Action::Quit if has_much_left(model, live) => model.overlay = Overlay::Question(Question::Stop),
         Action::Quit => return quit(model, live),
         Action::Interrupt => return interrupt(model, live),
         Action::Help => model.overlay = Overlay::Help(0),
@@ -221,10 +225,13 @@ fn choose(model: &mut Model, view: View, row: usize, finding: Option<String>) {
     model.chosen[view.index()] = finding;
 }
 
-fn confirmed(model: &mut Model, question: Question, code: KeyCode) -> Effect {
+fn confirmed(model: &mut Model, question: Question, code: KeyCode, live: &Snapshot) -> Effect {
     model.overlay = Overlay::None;
+    // Who presses `q` twice means it.
+    let meant = code == KeyCode::Char('y') || (question == Question::Stop && code == KeyCode::Char('q'));
     match question {
-        _ if code != KeyCode::Char('y') => Effect::None,
+        _ if !meant => Effect::None,
+        Question::Stop => quit(model, live),
         Question::Halt => {
             model.halted = true;
             send(model, UiCommand::Halt(true), "the load is halted; p lets it go on".to_owned())
@@ -241,6 +248,11 @@ fn is_loaded(live: &Snapshot) -> bool {
 /// Is there a load, and is it not about to end?
 fn may_change_load(model: &Model, live: &Snapshot) -> bool {
     matches!(live.run.state, RunState::Starting | RunState::Running) && !model.stopping
+}
+
+/// Is more load planned than one would lose without a thought? Not known of a load without a planned end.
+fn has_much_left(model: &Model, live: &Snapshot) -> bool {
+    may_change_load(model, live) && live.run.planned.is_some_and(|end| end.since(live.at) > MUCH_LEFT)
 }
 
 fn change_load(model: &mut Model, by: i8) -> Effect {

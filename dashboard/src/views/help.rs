@@ -4,18 +4,19 @@ use ratatui::layout::Rect;
 
 use crate::app::{Model, Question};
 use crate::canvas::Canvas;
-use crate::keys::{ABOUT_MAX, BINDINGS, Binding};
+use crate::keys::{ABOUT_MAX, BINDINGS, Binding, SHOWN_MAX};
 use crate::layout;
 use crate::theme::Role;
 
-/// Width of a key's name.
-const KEY: u16 = 7;
+/// Width of the names of keys.
+const KEY: u16 = SHOWN_MAX as u16;
 /// Width of one column: space, key, space, what it does, space.
 const COLUMN: u16 = KEY + ABOUT_MAX as u16 + 3;
 
 /// The keys that work in the view on the screen, from line `first` on.
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model, first: usize) {
-    let bindings: Vec<_> = BINDINGS.iter().filter(|b| b.works(model.view, model.capabilities)).collect();
+    let told = |b: &&Binding| !b.shown.is_empty() && b.works(model.view, model.capabilities);
+    let bindings: Vec<_> = BINDINGS.iter().filter(told).collect();
     let count = u16::try_from(bindings.len()).unwrap_or(u16::MAX);
     let columns = (area.width / COLUMN).clamp(1, 2);
     let rows = count.div_ceil(columns).max(1);
@@ -43,9 +44,18 @@ fn put(canvas: &mut Canvas<'_>, row: Rect, binding: &Binding) {
     canvas.pieces(row, &[(&key, Role::Strong), (binding.about, Role::Text)]);
 }
 
-/// A question, broken into lines that fit the narrowest screen.
-fn words(question: Question) -> (&'static str, [&'static str; 4]) {
+/// A question and what hangs on it, broken into lines that fit the narrowest screen.
+pub(super) fn words(question: Question) -> (&'static str, [&'static str; 4]) {
     match question {
+        Question::Stop => (
+            "stop the load?",
+            [
+                "More load is planned. What is open is",
+                "drained, and the reports are written",
+                "of what there was.",
+                "y or q stops, any other key does not.",
+            ],
+        ),
         Question::Halt => (
             "halt the load?",
             [

@@ -107,12 +107,15 @@ pub(crate) fn sort_columns(view: View) -> usize {
     }
 }
 
-/// What is shown where nothing else fits.
-pub(crate) fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
-    let text = format!(
-        "terminal too small: have {}x{}, need {}x{}, q quits",
-        area.width, area.height, LEAST.0, LEAST.1
-    );
+/// What is shown where nothing else fits: a question that waits for its answer, or what would fit.
+pub(crate) fn too_small(canvas: &mut Canvas<'_>, area: Rect, overlay: Overlay) {
+    let text = match overlay {
+        Overlay::Question(question) => format!("{} y does, any other key does not", help::words(question).0),
+        Overlay::None | Overlay::Help(_) | Overlay::Typing => format!(
+            "terminal too small: have {}x{}, need {}x{}, q quits",
+            area.width, area.height, LEAST.0, LEAST.1
+        ),
+    };
     for (i, line) in crate::table::wrap(&text, area.width).iter().enumerate() {
         canvas.pieces(layout::row(area, u16::try_from(i).unwrap_or(u16::MAX)), &[(line, Role::Text)]);
     }
@@ -232,7 +235,10 @@ fn banner(model: &Model, live: &Snapshot) -> Option<String> {
     let halted = live.load.halted_since.filter(|_| live.run.state != RunState::Done);
     let halted = halted.map(|since| format!("HALTED at {since}, for {}", ago(since)));
     match (frozen, halted) {
-        (Some(frozen), None) => Some(format!(" {frozen}; the run goes on; Space shows it again ")),
+        (Some(frozen), None) => {
+            let what = if model.capabilities.replay.is_some() { "replay" } else { "run" };
+            Some(format!(" {frozen}; the {what} goes on; Space shows it again "))
+        }
         (None, Some(halted)) if model.capabilities.load => {
             Some(format!(" {halted}; nothing starts, no gate on times can pass; p goes on "))
         }

@@ -5,7 +5,7 @@
 use ratatui::layout::Rect;
 use timeline::Unit;
 use timeline::lane::names;
-use timeline::snapshot::Snapshot;
+use timeline::snapshot::{RunState, Snapshot};
 
 use super::{Scene, findings, log};
 use crate::canvas::Canvas;
@@ -25,7 +25,7 @@ const FINDING_ROWS: u16 = 4;
 const HEAT_ROWS: (u16, u16) = (5, 14);
 /// Most rows of one lane.
 const TALLEST: u16 = 3;
-/// Lanes that the overview always shows, available or not.
+/// Lanes that the overview always begins with; what of them is not available is named.
 const VITAL_LANES: usize = 5;
 
 /// Heatmap and lanes, cut from the body.
@@ -61,7 +61,7 @@ fn wide(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     let block = aligned_block(body, scene.size);
     let (_, panel) =
         layout::split_right(layout::top(body, FIGURE_ROWS).1, panel_width(body).saturating_sub(1));
-    let lanes = vital_lanes(scene.snapshot, usize::from(block.height));
+    let lanes = told_lanes(scene.snapshot, usize::from(block.height));
     let heat_rows = (block.height / 2).clamp(HEAT_ROWS.0, HEAT_ROWS.1);
     aligned(canvas, block, scene, heat_rows, &lanes, TALLEST);
 
@@ -82,7 +82,7 @@ fn standard(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     // Two headings and the time row take three rows; what is left is shared.
     let free = block.height.saturating_sub(3);
     let heat_rows = free.saturating_sub(VITAL_LANES as u16).clamp(HEAT_ROWS.0, HEAT_ROWS.1);
-    let lanes = vital_lanes(scene.snapshot, usize::from(free.saturating_sub(heat_rows)));
+    let lanes = told_lanes(scene.snapshot, usize::from(free.saturating_sub(heat_rows)));
     aligned(canvas, block, scene, heat_rows, &lanes, 1);
     findings::list(canvas, below, scene);
 }
@@ -171,6 +171,20 @@ fn vital_lanes(snapshot: &Snapshot, most: usize) -> Vec<Lane<'_>> {
     );
     out.truncate(most);
     out
+}
+
+/// The same, but those that the target does not have share one row at the end: of a target that nobody looks inside they are most.
+fn told_lanes(snapshot: &Snapshot, most: usize) -> Vec<Lane<'_>> {
+    let mut lanes = vital_lanes(snapshot, usize::MAX);
+    let without = lanes.iter().filter(|l| !l.is_available()).count();
+    if without < 2 || snapshot.run.state == RunState::Starting {
+        lanes.truncate(most);
+        return lanes;
+    }
+    let (mut there, missing): (Vec<_>, Vec<_>) = lanes.into_iter().partition(Lane::is_available);
+    there.truncate(most.saturating_sub(1));
+    there.push(Lane::folded(&missing));
+    there
 }
 
 type Line = Vec<(&'static str, String, Role)>;

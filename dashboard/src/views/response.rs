@@ -34,7 +34,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, body: Rect, scene: &Scene<'_>) {
     }
     let (plot, right) = layout::split_right(lower, FIGURES);
     let plot = Rect { width: plot.width.saturating_sub(1), ..plot };
-    canvas.heading(layout::row(plot, 0), "percentiles", "the gap is queueing");
+    canvas.heading(layout::row(plot, 0), "percentiles", "queueing makes the gap");
     percentiles::draw(canvas, layout::top(plot, 1).1, s);
     let (upper, lower) = layout::top(right, 5);
     canvas.heading(layout::row(upper, 0), "figures", "warm-up left out");

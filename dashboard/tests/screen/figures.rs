@@ -159,15 +159,18 @@ fn under_the_cursor_stands_the_same_statistic_or_another_one_with_its_name() {
 
 #[test]
 fn what_was_never_measured_is_not_available() {
-    for (state, said) in
-        [(RunState::Starting, "waiting for the target"), (RunState::Running, "not available")]
-    {
+    for (state, label, said) in [
+        (RunState::Starting, "young", "waiting for the target"),
+        (RunState::Running, "others", "not available: young, old, pause, pool, cache"),
+    ] {
         let mut snapshot = Snapshot::default();
         snapshot.run.state = state;
         let rows = rows(&buffer(&model(Palette::None, true), &snapshot, 80, 24));
         assert!(rows[3].contains("resp p50 n/a"), "{}", rows[3]);
         assert!(rows[2].contains("err n/a"));
-        assert!(rows.iter().any(|r| r.starts_with("young") && r.contains(said)), "{rows:#?}");
+        assert!(rows.iter().any(|r| r.starts_with(label) && r.contains(said)), "{rows:#?}");
+        let each = rows.iter().filter(|r| r.starts_with("young") || r.starts_with("cache")).count();
+        assert_eq!(each, if state == RunState::Starting { 2 } else { 0 }, "{rows:#?}");
     }
 }
 

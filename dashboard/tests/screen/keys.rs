@@ -7,8 +7,8 @@ use dashboard::keys::BINDINGS;
 use dashboard::theme::{Ground, Palette, Theme};
 use ratatui::crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::layout::{Position, Rect};
-use timeline::Finding;
 use timeline::snapshot::{RunState, Snapshot};
+use timeline::{Finding, RunTime};
 
 use crate::{fixture, keys, model, press};
 
@@ -33,9 +33,53 @@ fn first_ctrl_c_drains_and_the_second_aborts() {
     assert_eq!(ctrl_c(&mut m, &in_state(RunState::Draining)), Effect::Leave(Some(UiCommand::Abort)));
 
     let mut m = model(Palette::None, false);
-    assert_eq!(press(&mut m, KeyCode::Char('q'), &live()), Effect::Send(UiCommand::Quit));
+    keys(&mut m, "q", &live());
+    assert_eq!(press(&mut m, KeyCode::Char('y'), &live()), Effect::Send(UiCommand::Quit));
     assert_eq!(press(&mut m, KeyCode::Char('q'), &live()), Effect::None, "impatience is not an abort");
+    assert_eq!(m.overlay, Overlay::None, "it has been answered");
     assert_eq!(ctrl_c(&mut m, &live()), Effect::Leave(Some(UiCommand::Abort)));
+}
+
+#[test]
+fn quitting_asks_once_while_load_is_planned_for_longer() {
+    let q = KeyCode::Char('q');
+    let at = |second: u64, state: RunState, planned: Option<RunTime>| {
+        let mut s = fixture::flash_sale(second);
+        (s.run.state, s.run.planned) = (state, planned);
+        Arc::new(s)
+    };
+    let end = Some(RunTime::from_ms(90_000));
+    for state in [RunState::Starting, RunState::Running] {
+        let live = at(79, state, end);
+        let mut m = model(Palette::None, false);
+        assert_eq!(press(&mut m, q, &live), Effect::None);
+        assert_eq!((m.overlay, m.stopping), (Overlay::Question(Question::Stop), false));
+        assert_eq!(press(&mut m, KeyCode::Char('n'), &live), Effect::None);
+        assert_eq!((m.overlay, m.stopping), (Overlay::None, false));
+        assert_eq!(press(&mut m, q, &live), Effect::None);
+        assert_eq!(press(&mut m, q, &live), Effect::Send(UiCommand::Quit), "the second q is an answer");
+        assert!(m.stopping);
+    }
+    for live in
+        [at(80, RunState::Running, end), at(79, RunState::Running, None), at(79, RunState::Draining, end)]
+    {
+        let mut m = model(Palette::None, false);
+        assert_eq!(press(&mut m, q, &live), Effect::Send(UiCommand::Quit), "{:?}", live.run);
+    }
+    let mut m = model(Palette::None, false);
+    keys(&mut m, "q", &at(79, RunState::Running, end));
+    assert_eq!(press(&mut m, q, &at(89, RunState::Done, end)), Effect::Leave(None), "it ended meanwhile");
+}
+
+#[test]
+fn a_question_is_read_on_a_screen_that_is_too_small() {
+    for (key, title) in [('q', "stop the load? y"), ('p', "halt the load? y")] {
+        let mut m = model(Palette::None, false);
+        let text = |m: &Model| crate::rows(&crate::buffer(m, &live(), 39, 9)).join("\n");
+        assert!(text(&m).contains("too small"), "{}", text(&m));
+        press(&mut m, KeyCode::Char(key), &live());
+        assert!(text(&m).contains(title), "{}", text(&m));
+    }
 }
 
 #[test]
@@ -54,7 +98,7 @@ fn quitting_leaves_at_once_where_nothing_is_loaded() {
 
 #[test]
 fn ctrl_c_works_over_everything() {
-    for opening in ['?', 'p'] {
+    for opening in ['?', 'p', 'q'] {
         let mut m = model(Palette::None, false);
         press(&mut m, KeyCode::Char(opening), &live());
         assert_ne!(m.overlay, Overlay::None);
@@ -169,6 +213,10 @@ fn space_freezes_the_view_and_nothing_else() {
     assert_eq!(press(&mut m, KeyCode::Char(' '), &live()), Effect::None);
     let later = fixture::flash_sale(80);
     assert_eq!(m.shown(&later).at, live().at);
+    let banner = |m: &Model| crate::rows(&crate::buffer(m, &later, 80, 24))[1].clone();
+    assert!(banner(&m).contains("the run goes on"), "{}", banner(&m));
+    m.capabilities = Capabilities { load: false, marker: false, report: false, replay: Some(1) };
+    assert!(banner(&m).contains("the replay goes on"), "{}", banner(&m));
     press(&mut m, KeyCode::Char(' '), &live());
     assert_eq!(m.shown(&later).at, later.at);
 }
@@ -307,7 +355,7 @@ fn a_click_chooses_a_row_and_the_wheel_moves_what_it_is_turned_over() {
     app::update(&mut m, Msg::Wheel(-1, over, screen), &live());
     assert_eq!(m.cursor, Some(64), "over a plot the wheel goes back in time");
     m.view = View::Response;
-    let below = Position::new(12, row_of(&m, "queueing"));
+    let below = Position::new(12, row_of(&m, "response - service"));
     app::update(&mut m, Msg::Click(below, screen), &live());
     assert_eq!(m.cursor, Some(64), "the percentile plot has no time axis");
     keys(&mut m, "?", &live());

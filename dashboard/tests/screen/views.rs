@@ -68,6 +68,10 @@ fn overlays_banners_and_details() {
     press(&mut halt, KeyCode::Char('p'), &live);
     picture("halt_standard", &halt, 80, 24);
 
+    let mut stop = model(Palette::None, false);
+    press(&mut stop, KeyCode::Char('q'), &live);
+    picture("stop_narrow", &stop, 40, 10);
+
     let mut suspend = model(Palette::None, false);
     app::update(&mut suspend, Msg::Key(KeyCode::Char('z'), KeyModifiers::CONTROL), &live);
     picture("suspend_narrow", &suspend, 40, 10);
