@@ -137,7 +137,10 @@ impl Client {
 /// What rustls says of `error`, and what a person can do about it.
 fn why(error: &rustls::Error) -> String {
     let help = match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // An authority of the same name with another key signs otherwise.
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => {
             "; `tls = { ca = \"ca.pem\" }` or --ca names an authority to trust, `insecure = true` or --insecure takes any certificate"
         }
         rustls::Error::InvalidCertificate(_) => {

@@ -43,12 +43,12 @@ pub struct Entry {
     strength: Strength,
 }
 
-/// What a claim is compared by: *likely* or not, whether nothing speaks against it, its weight, and of those of one weight the latest evidence. That a law agreed at a moment makes
+/// What a claim is compared by: *likely* or not, its weight, and of those of one weight the latest evidence. That a law agreed at a moment makes
 /// the finding surer, and the figures of that moment no stronger; a later look at the same evidence has nothing to add.
-type Strength = (Status, bool, f64, RunTime);
+type Strength = (Status, f64, RunTime);
 
 fn strength(claim: &Claim) -> Strength {
-    (claim.status.min(Status::Likely), claim.contradicting.is_empty(), claim.weight, claim.last)
+    (claim.status.min(Status::Likely), claim.weight, claim.last)
 }
 
 /// All findings of a run.
@@ -157,7 +157,7 @@ impl Entry {
             template: String::new(),
             quiet: claim.quiet,
             not_before,
-            strength: (Status::CannotTell, false, 0.0, RunTime::ZERO),
+            strength: (Status::CannotTell, 0.0, RunTime::ZERO),
         };
         entry.update(claim, at);
         entry

@@ -44,6 +44,8 @@ pub struct Wishes<'a> {
     pub report_now: &'a dyn Fn(),
     /// End of the last phase.
     pub planned_end: RunTime,
+    /// Values that are told by nothing that is kept, though a check may name them.
+    pub secrets: &'a [String],
 }
 
 /// Carries updates to the recorder until all workers are done.
@@ -69,7 +71,7 @@ pub async fn drive(mut load: Coordinator, plan: &RunPlan, wishes: &Wishes<'_>) -
         }
     }
     notes.extend(tally.notes(plan));
-    notes.extend(failed.notes(&plan.steps));
+    notes.extend(failed.notes(&plan.steps, wishes.secrets));
     Ended { reason: ending.reason.unwrap_or(EndReason::Completed), notes }
 }
 
@@ -206,7 +208,7 @@ impl FailedChecks {
     }
 
     /// A sentence each, most frequent first.
-    fn notes(self, steps: &[String]) -> Vec<String> {
+    fn notes(self, steps: &[String], secrets: &[String]) -> Vec<String> {
         let mut all: Vec<FailedCheck> = self.0.into_values().collect();
         all.sort_by_key(|failed| std::cmp::Reverse(failed.count));
         let beyond = all.len().saturating_sub(CHECKS_TOLD);
@@ -214,6 +216,7 @@ impl FailedChecks {
             let step = steps.get(usize::from(failed.step)).map_or("?", String::as_str);
             let times = plural(failed.count as usize, "time");
             let FailedCheck { what, found, .. } = failed;
+            let what = secrets.iter().fold(what.clone(), |what, secret| what.replace(secret, "..."));
             format!("step `{step}`: the check `{what}` failed {times}; the first time it found {found}")
         };
         let mut notes: Vec<String> = all.iter().take(CHECKS_TOLD).map(note).collect();
@@ -375,18 +378,18 @@ mod tests {
         learn(0, vec![failed(0, "size < 1 B", 2), failed(1, "size < 1 B", 4)]);
         learn(1, vec![failed(0, "size < 1 B", 3)]);
         let steps = ["rooms".to_owned(), "home".to_owned()];
-        let told = checks.notes(&steps);
+        let told = checks.notes(&steps, &["B".to_owned()]);
         assert_eq!(
             told,
             [
-                "step `rooms`: the check `size < 1 B` failed 5 times; the first time it found 2 B",
-                "step `home`: the check `size < 1 B` failed 4 times; the first time it found 4 B",
+                "step `rooms`: the check `size < 1 ...` failed 5 times; the first time it found 2 B",
+                "step `home`: the check `size < 1 ...` failed 4 times; the first time it found 4 B",
             ]
         );
         let mut many = FailedChecks::default();
         let failed_checks = (0..30).map(|i| failed(i, "body = x", 1)).collect();
         many.learn(&LoadUpdate::Done(0, Done { failed_checks, ..Done::default() }));
-        let told = many.notes(&steps);
+        let told = many.notes(&steps, &[]);
         assert_eq!(
             (told.len(), &*told[CHECKS_TOLD]),
             (CHECKS_TOLD + 1, "10 further checks failed less often")

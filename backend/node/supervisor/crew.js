@@ -245,6 +245,7 @@ export class Crew {
     if (truth.what === 'armed') life.faults.add(truth.fault);
     // Its death has ended it.
     else if (truth.what === 'ended' && !life.faults.delete(truth.fault)) return;
+    else if (truth.what === 'onset' && life.dead && !life.faults.has(truth.fault)) return;
     this.#truths.write(truth);
     // Last words may come after the death.
     if (life.dead) this.#endFaultsOf(member, life);

@@ -189,12 +189,14 @@ fn found(check: &Expect, judged: &Judged<'_>, json: Option<&Value>, service_ns: 
         Expect::Size(..) => Unit::Bytes.show(judged.body_bytes() as f64),
         Expect::Body(_) => format!("a body of {}", Unit::Bytes.show(judged.body_bytes() as f64)),
         Expect::Field(i, _) => judged.field(*i).map_or_else(|| "no such field".to_owned(), text),
-        Expect::Json(path, _) => match json.map(|j| path.query(j).all().first().copied()) {
+        Expect::Json(path, test) => match json.map(|j| path.query(j).all().first().copied()) {
             None => "no JSON".to_owned(),
             Some(None) => "nothing".to_owned(),
             Some(Some(Value::String(s))) => text(s),
             Some(Some(Value::Array(a))) => format!("an array of {}", plural(a.len(), "value")),
             Some(Some(Value::Object(o))) => format!("an object of {}", plural(o.len(), "value")),
+            // A number may be a code that is nobody else's business.
+            Some(Some(Value::Number(_))) if !matches!(test, JsonIs::Number(..)) => "a number".to_owned(),
             Some(Some(plain)) => plain.to_string(),
         },
     }

@@ -220,7 +220,7 @@ fn why_a_handshake_fails_is_told_before_a_run_and_at_its_end() {
     assert_eq!(reach(&trusting), Ok(address));
     assert_eq!(reach(&Tls { insecure: true, ..strange.clone() }), Ok(address));
     let why = reach(&strange).unwrap_err();
-    let unknown = "invalid peer certificate: UnknownIssuer; `tls = { ca = \"ca.pem\" }` or --ca names";
+    let unknown = "invalid peer certificate: BadSignature; `tls = { ca = \"ca.pem\" }` or --ca names";
     assert!(why.contains("cannot be reached: the TLS handshake failed: ") && why.contains(unknown), "{why}");
     let why =
         reach(&Tls { server_name: Some("another.example".to_owned()), ..trusting.clone() }).unwrap_err();

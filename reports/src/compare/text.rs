@@ -133,7 +133,7 @@ fn word(row: &Row) -> &'static str {
         Scale::Difference => WIDE_DIFFERENCE,
     };
     match (row.verdict, row.change) {
-        (Verdict::Same, Some(change)) if change.high > widest => "no change shown",
+        (Verdict::Same, Some(change)) if change.high > widest || -change.low > widest => "no change shown",
         (verdict, _) => verdict.name(),
     }
 }

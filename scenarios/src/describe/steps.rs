@@ -14,6 +14,8 @@ use crate::text::quantity::{show_dist, show_duration};
 
 /// Characters of a check in words: a pattern may be long.
 const CHECK_WIDTH: usize = 160;
+/// Characters of a text in it.
+const TEXT_WIDTH: usize = 32;
 
 /// Steps, one a line, those inside of others further in.
 pub(super) fn steps(plan: &RunPlan, all: &[Step], depth: usize, out: &mut String) {
@@ -240,10 +242,15 @@ pub fn check_in_words(check: &Check) -> String {
 }
 
 fn text_test(test: &TextTest) -> String {
+    // What is long may be a secret's beginning once it is cut.
+    let told = |text: &str| match text.chars().count() {
+        n if n > TEXT_WIDTH => format!("a text of {n} characters"),
+        _ => text.to_owned(),
+    };
     match test {
-        TextTest::Equals(text) => format!("= {text}"),
-        TextTest::Contains(text) => format!("contains {text}"),
-        TextTest::Matches(pattern) => format!("~ {pattern}"),
+        TextTest::Equals(text) => format!("= {}", told(text)),
+        TextTest::Contains(text) => format!("contains {}", told(text)),
+        TextTest::Matches(pattern) => format!("~ {}", told(pattern)),
     }
 }
 
@@ -252,7 +259,7 @@ fn json_test(test: &JsonTest) -> String {
         JsonTest::Exists => "exists".to_owned(),
         JsonTest::Absent => "absent".to_owned(),
         JsonTest::NotEmpty => "not empty".to_owned(),
-        JsonTest::Equals(value) => format!("= {value}"),
+        JsonTest::Equals(value) => text_test(&TextTest::Equals(value.to_string())),
         JsonTest::Number(compare, n) => format!("{} {n}", compare.sign()),
         JsonTest::Length(compare, n) => format!("length {} {n}", compare.sign()),
         JsonTest::Text(test) => text_test(test),
