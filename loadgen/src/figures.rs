@@ -167,12 +167,14 @@ impl Figures {
         add(&self.errors[kind as usize], 1);
     }
 
-    /// An answer's status is why its step fails, whose error is counted when it finishes.
-    pub fn unwanted(&self, status: u16) {
+    /// An answer's status is why its step fails: the kind of its error, which is counted when the step finishes.
+    #[must_use]
+    pub fn unwanted(&self, status: u16) -> ErrorKind {
         let mut statuses = self.statuses.borrow_mut();
         if statuses.len() < STATUSES_MAX || statuses.contains_key(&status) {
             *statuses.entry(status).or_default() += 1;
         }
+        ErrorKind::Status
     }
 
     /// A planned start is dropped, since this feeder has no row left for it.
@@ -434,7 +436,9 @@ mod tests {
     #[test]
     fn statuses_are_told_apart_up_to_a_bound() {
         let f = Figures::new(1, 1, 0, []);
-        (400..500).chain([404, 404]).for_each(|status| f.unwanted(status));
+        for status in (400..500).chain([404, 404]) {
+            assert_eq!(f.unwanted(status), ErrorKind::Status);
+        }
         let statuses = f.counters(0).statuses;
         assert_eq!(statuses.len(), STATUSES_MAX);
         assert_eq!((statuses[0], statuses[4]), ((400, 1), (404, 3)));

@@ -94,7 +94,7 @@ impl Ledger {
             return;
         }
         self.discovered += 1;
-        self.entries.push(Entry::new(format!("F{}", self.discovered), claim, at, not_before));
+        self.entries.push(Entry::new(&format!("F{}", self.discovered), claim, at, not_before));
     }
 
     /// A null test agrees with a likely finding.
@@ -128,25 +128,13 @@ impl Ledger {
 }
 
 impl Entry {
-    fn new(id: String, claim: Claim, at: RunTime, not_before: RunTime) -> Self {
+    fn new(id: &str, claim: Claim, at: RunTime, not_before: RunTime) -> Self {
         let finding = Finding {
-            id,
-            kind: claim.kind,
             subject: claim.subject.clone(),
             severity: claim.severity,
             status: claim.status,
-            onset: claim.onset.max(not_before),
             found_at: at,
-            ended: None,
-            last: None,
-            claim: String::new(),
-            evidence: Vec::new(),
-            contradicting: Vec::new(),
-            advice: Vec::new(),
-            remedies: Vec::new(),
-            caused_by: None,
-            caused_by_reason: None,
-            missing: Vec::new(),
+            ..Finding::bare(id, claim.kind, claim.onset.max(not_before))
         };
         let mut entry = Self {
             finding,

@@ -302,23 +302,11 @@ fn findings() -> Vec<Finding> {
 
 fn finding(id: &str, kind: FindingKind, subject: &str, onset: u64) -> Finding {
     Finding {
-        id: id.to_owned(),
-        kind,
         subject: subject.to_owned(),
         severity: Severity::Critical,
         status: Status::Confirmed,
-        onset: seconds(onset),
         found_at: RunTime::from_ms(onset * 1_000 + 1_400),
-        ended: None,
-        last: None,
-        claim: String::new(),
-        evidence: Vec::new(),
-        contradicting: Vec::new(),
-        advice: Vec::new(),
-        remedies: Vec::new(),
-        caused_by: None,
-        caused_by_reason: None,
-        missing: Vec::new(),
+        ..Finding::bare(id, kind, seconds(onset))
     }
 }
 

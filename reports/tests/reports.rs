@@ -13,7 +13,7 @@ use timeline::histogram::Sparse;
 use timeline::lane::{GREATEST, names};
 use timeline::recording::{Reader, Writer};
 use timeline::{
-    Entry, Finding, FindingKind, LaneId, LaneSpec, Remedy, RunTime, Severity, Span, Status, Timeline, Unit,
+    Entry, Finding, FindingKind, LaneId, LaneSpec, Remedy, RunTime, Severity, Span, Timeline, Unit,
 };
 
 const HOSTILE: &str = "</script><script>alert(1)</script>,\u{1b}[2J \"x\" & 'y'";
@@ -73,23 +73,13 @@ fn run() -> (RunMeta, Timeline) {
 
 fn finding(kind: FindingKind) -> Finding {
     Finding {
-        id: "F1".to_owned(),
-        kind,
         subject: HOSTILE.to_owned(),
         severity: Severity::Critical,
-        status: Status::Likely,
-        onset: RunTime::from_ms(3_000),
         found_at: RunTime::from_ms(4_000),
-        ended: None,
-        last: None,
         claim: HOSTILE.to_owned(),
-        evidence: Vec::new(),
-        contradicting: Vec::new(),
         advice: vec![HOSTILE.to_owned()],
         remedies: vec![Remedy::word(HOSTILE, HOSTILE)],
-        caused_by: None,
-        caused_by_reason: None,
-        missing: Vec::new(),
+        ..Finding::bare("F1", kind, RunTime::from_ms(3_000))
     }
 }
 

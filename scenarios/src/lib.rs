@@ -104,9 +104,8 @@ const NAMED_BY: &str = "a name that `dyno scenarios list` tells, or the path of 
 /// Other load generators take an address where a scenario stands here.
 fn address_as_scenario(text: &str) -> Option<Wrong> {
     let address = match text {
-        port if port.starts_with(':') => format!("http://127.0.0.1{port}"),
         whole if whole.contains("://") => whole.to_owned(),
-        host if host.contains(':') => format!("http://{host}"),
+        short if short.contains(':') => text::address::in_full(short),
         _ => return None,
     };
     text::address::target_and_path(&address).ok()?;

@@ -93,12 +93,13 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     let split = cores::split(&all_cores).filter(|_| bundled);
     // With somebody else's target, Ctrl-C ends us at the question whether to look inside, and is listened for after it.
     let stops = bundled.then(stop::listen).transpose()?;
-    let started = stops.as_ref().map(|stops| start_backend(args, workers, split.as_ref(), &folder, stops));
-    let backend = started.transpose().inspect_err(|e| {
+    let clean_up = |e: &anyhow::Error| {
         if error_code(e) == Outcome::Interrupted.code() {
             leave_nothing(&folder, is_ours);
         }
-    })?;
+    };
+    let started = stops.as_ref().map(|stops| start_backend(args, workers, split.as_ref(), &folder, stops));
+    let backend = started.transpose().inspect_err(&clean_up)?;
     if let Some(split) = &split {
         cores::keep_to(&split.generator);
     }
@@ -121,11 +122,7 @@ fn perform(job: &Job, args: &RunArgs, remedies: &[Remedy]) -> anyhow::Result<(Fi
     };
     let finished = ran.run(door, page);
     drop(backend);
-    let finished = finished.inspect_err(|e| {
-        if error_code(e) == Outcome::Interrupted.code() {
-            leave_nothing(&folder, is_ours);
-        }
-    })?;
+    let finished = finished.inspect_err(clean_up)?;
     Ok((finished, folder))
 }
 

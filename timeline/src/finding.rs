@@ -235,6 +235,30 @@ pub struct Finding {
 const TO_THE_END: Duration = Duration::from_secs(2);
 
 impl Finding {
+    /// One that has begun, and has nothing to show yet: a warning, and likely, unless told otherwise.
+    #[must_use]
+    pub fn bare(id: &str, kind: FindingKind, onset: RunTime) -> Self {
+        Self {
+            id: id.to_owned(),
+            kind,
+            subject: String::new(),
+            severity: Severity::Warning,
+            status: Status::Likely,
+            onset,
+            found_at: onset,
+            ended: None,
+            last: None,
+            claim: String::new(),
+            evidence: Vec::new(),
+            contradicting: Vec::new(),
+            advice: Vec::new(),
+            remedies: Vec::new(),
+            caused_by: None,
+            caused_by_reason: None,
+            missing: Vec::new(),
+        }
+    }
+
     /// When it was over, in a run that was over at `end`: its end, or its latest evidence where there was none in the last two seconds.
     /// None where it was seen to the end.
     #[must_use]
@@ -260,25 +284,8 @@ mod tests {
 
     #[test]
     fn what_was_not_seen_for_a_while_is_not_told_as_seen_to_the_end() {
-        let mut f = Finding {
-            id: "F1".to_owned(),
-            kind: FindingKind::PoolSaturated,
-            subject: String::new(),
-            severity: Severity::Warning,
-            status: Status::Likely,
-            onset: RunTime::from_ms(8_000),
-            found_at: RunTime::from_ms(9_000),
-            ended: None,
-            last: Some(RunTime::from_ms(22_500)),
-            claim: String::new(),
-            evidence: Vec::new(),
-            contradicting: Vec::new(),
-            advice: Vec::new(),
-            remedies: Vec::new(),
-            caused_by: None,
-            caused_by_reason: None,
-            missing: Vec::new(),
-        };
+        let mut f = Finding::bare("F1", FindingKind::PoolSaturated, RunTime::from_ms(8_000));
+        f.last = Some(RunTime::from_ms(22_500));
         let end = RunTime::from_ms(24_000);
         let told = |f: &Finding| (f.over(end).map(RunTime::as_ms), f.until(end));
         assert_eq!(told(&f), (None, String::new()));

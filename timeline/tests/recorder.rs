@@ -17,8 +17,8 @@ use timeline::recorder::{Diagnose, Follower, Options, Player, Recorder};
 use timeline::recording::{Reader, RecordingError, Writer, is_written};
 use timeline::snapshot::{CURVE_POINTS, LogLine, RunState, RunView, Snapshot};
 use timeline::{
-    Amendment, Entry, Event, Finding, FindingKind, LaneId, LaneSpec, MonoNs, RunClock, RunTime, Severity,
-    Span, Status, Timeline, Unit,
+    Amendment, Entry, Event, Finding, FindingKind, LaneId, LaneSpec, MonoNs, RunClock, RunTime, Span,
+    Timeline, Unit,
 };
 
 /// A stand-in for the detectors: says how many waiters it has seen, so that any difference shows.
@@ -28,23 +28,9 @@ fn waiters_seen(timeline: &Timeline, at: RunTime) -> Vec<Finding> {
         return Vec::new();
     }
     vec![Finding {
-        id: "F1".to_owned(),
-        kind: FindingKind::PoolSaturated,
         subject: "db".to_owned(),
-        severity: Severity::Warning,
-        status: Status::Likely,
-        onset: at,
-        found_at: at,
-        ended: None,
-        last: None,
         claim: format!("{seen} waiters"),
-        evidence: Vec::new(),
-        contradicting: Vec::new(),
-        advice: Vec::new(),
-        remedies: Vec::new(),
-        caused_by: None,
-        caused_by_reason: None,
-        missing: Vec::new(),
+        ..Finding::bare("F1", FindingKind::PoolSaturated, at)
     }]
 }
 

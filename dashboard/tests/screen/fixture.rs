@@ -214,15 +214,10 @@ fn evidence(text: &str, lane: &str, from: u64, value: f64, unit: Unit) -> Eviden
 /// The cause, its consequence, and one that stands alone.
 pub fn findings(second: u64) -> Vec<Finding> {
     let stampede = Finding {
-        id: "F1".into(),
-        kind: FindingKind::CacheStampede,
         subject: "product:7".into(),
         severity: Severity::Critical,
         status: if second < ONSET + 10 { Status::Likely } else { Status::Confirmed },
-        onset: at(ONSET),
         found_at: RunTime::from_ms(ONSET * 1_000 + 1_500),
-        ended: None,
-        last: None,
         claim:
             "key product:7 of cache product is loaded 412 times at once when it expires; one load would do"
                 .into(),
@@ -236,25 +231,16 @@ pub fn findings(second: u64) -> Vec<Finding> {
                 Unit::PerSecond,
             ),
         ],
-        contradicting: vec![],
         advice: vec![
             "load a missing key once and let the others wait for it (single flight)".into(),
             "refresh product:7 before it expires, at random times (probabilistic early expiration)".into(),
         ],
-        caused_by: None,
-        caused_by_reason: None,
-        missing: vec![],
-        remedies: vec![],
+        ..Finding::bare("F1", FindingKind::CacheStampede, at(ONSET))
     };
     let pool = Finding {
-        id: "F2".into(),
-        kind: FindingKind::PoolSaturated,
         subject: "db".into(),
         severity: Severity::Critical,
-        status: Status::Likely,
-        onset: RunTime::from_ms(ONSET * 1_000 + 180),
         found_at: RunTime::from_ms(ONSET * 1_000 + 2_000),
-        ended: None,
         claim: "pool db is full from 00:40: 118 waiters on 64 connections, wait p99 380 ms".into(),
         evidence: vec![evidence(
             "waiters p99 118, wait p99 380 ms",
@@ -269,15 +255,10 @@ pub fn findings(second: u64) -> Vec<Finding> {
         ],
         caused_by: Some("F1".into()),
         caused_by_reason: Some("precedes by 180 ms; a stampede's loads fill the pool".into()),
-        ..stampede.clone()
+        ..Finding::bare("F2", FindingKind::PoolSaturated, RunTime::from_ms(ONSET * 1_000 + 180))
     };
     let leak = Finding {
-        id: "F3".into(),
-        kind: FindingKind::HeapLeak,
-        subject: String::new(),
-        severity: Severity::Warning,
         status: Status::Possible,
-        onset: at(30),
         found_at: at(58),
         claim: "the old generation grows by 768 KiB/s since 00:30 and does not level off".into(),
         evidence: vec![evidence(
@@ -289,8 +270,7 @@ pub fn findings(second: u64) -> Vec<Finding> {
         )],
         advice: vec!["find what keeps objects for ever; bound it".into()],
         missing: vec!["allocation sites by age".into()],
-        contradicting: vec![],
-        ..stampede.clone()
+        ..Finding::bare("F3", FindingKind::HeapLeak, at(30))
     };
     [stampede, pool, leak].into_iter().filter(|f| f.found_at <= at(second)).collect()
 }

@@ -61,8 +61,7 @@ impl<'p> Ask<'p> {
         if kind != ErrorKind::TooLarge || !unwanted {
             return kind;
         }
-        figures.unwanted(answer.status());
-        ErrorKind::Status
+        figures.unwanted(answer.status())
     }
 
     /// Does the body wait for leave?

@@ -80,9 +80,10 @@ impl Session {
             Some(Err(failure)) => Err(kind_of(failure)),
             Some(Ok(())) => wrong.map_or(Ok(()), Err),
         };
-        if let (Err(ErrorKind::Status), Some(status)) = (outcome, status) {
-            self.shard.figures.unwanted(status);
-        }
+        let outcome = match (outcome, status) {
+            (Err(ErrorKind::Status), Some(status)) => Err(self.shard.figures.unwanted(status)),
+            _ => outcome,
+        };
         self.finish(step, started, self.shard.now(), outcome);
     }
 }

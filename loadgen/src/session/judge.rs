@@ -66,8 +66,7 @@ impl Session {
             self.save(save, judged, json.as_ref());
         }
         if let Some(status) = judged.status().filter(|status| !judging.wants(*status)) {
-            self.shard.figures.unwanted(status);
-            return Err(ErrorKind::Status);
+            return Err(self.shard.figures.unwanted(status));
         }
         let json = json.as_ref();
         let fails = |(check, _): &(Expect, String)| !holds(check, judged, json, service_ns);
@@ -106,8 +105,7 @@ impl Session {
         if judging.wants(answer.status()) {
             return kind;
         }
-        self.shard.figures.unwanted(answer.status());
-        ErrorKind::Status
+        self.shard.figures.unwanted(answer.status())
     }
 
     /// Keeps one value in its variable.

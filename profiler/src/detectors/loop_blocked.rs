@@ -223,18 +223,28 @@ fn density(stalls: &[Stall], at: RunTime) -> f64 {
 /// The route to blame.
 struct Blame<'a> {
     route: &'a str,
-    /// Share of the stalls beside which its requests ended.
-    beside: f64,
-    /// The share by chance.
-    chance: f64,
+    /// How well its requests go with the stalls: the share of the stalls beside or inside which they ended, or tick by tick the correlation.
+    fits: f64,
     /// Time in handler beside stalls over the stalls.
     ratio: f64,
-    /// Where they ended inside of long stalls, one after another: the work of one, ns.
-    in_a_row: Option<f64>,
-    /// Share of the stalls that several of them made up, and the work of one of those, ns.
-    together: (f64, f64),
-    /// Where there was nothing to compare them with: how its time in handler goes with the stalls, tick by tick.
-    follows: f64,
+    by: By,
+}
+
+/// By what a route is to blame.
+enum By {
+    /// Its requests end beside the stalls; by chance `chance` of them would have one. Of the stalls so many, as a share, were made up by
+    /// several of them, and the work of one of those, ns.
+    Beside { chance: f64, together: (f64, f64) },
+    /// They end inside of long stalls, one after another: the work of one, ns.
+    InARow(f64),
+    /// There was nothing to compare with: its time in handler is that of the stalls, tick by tick.
+    TickByTick,
+}
+
+impl Blame<'_> {
+    fn above_chance(&self) -> f64 {
+        if let By::Beside { chance, .. } = self.by { self.fits - chance } else { self.fits }
+    }
 }
 
 fn blame<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
@@ -276,13 +286,12 @@ fn tick_by_tick<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Op
         };
         let pairs: Vec<(f64, f64)> = ticks.iter().map(ended).collect();
         let (time, all) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
-        let (follows, _) = routes::correlated(&pairs)?;
+        let (fits, _) = routes::correlated(&pairs)?;
         let ratio = time / all;
-        let blame =
-            Blame { route, beside: 0.0, chance: 0.0, ratio, in_a_row: None, together: (0.0, 0.0), follows };
-        (AS_LONG.contains(&ratio) && follows >= TOGETHER).then_some(blame)
+        let blame = Blame { route, fits, ratio, by: By::TickByTick };
+        (AS_LONG.contains(&ratio) && fits >= TOGETHER).then_some(blame)
     });
-    judged.max_by(|a, b| a.follows.total_cmp(&b.follows))
+    judged.max_by(|a, b| a.fits.total_cmp(&b.fits))
 }
 
 /// The route whose requests end beside the stalls.
@@ -297,14 +306,12 @@ fn beside_them<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Opt
     let candidates = routes::all(timeline)
         .into_iter()
         .flat_map(|route| whose.iter().filter_map(move |&whose| judged(timeline, route, stalls, whose)))
-        .filter(|b| b.beside >= beside && b.beside - b.chance >= ABOVE_CHANCE && b.ratio <= at_most);
+        .filter(|b| b.fits >= beside && b.above_chance() >= ABOVE_CHANCE && b.ratio <= at_most);
     if dense {
         // Then somebody who waited ends beside every stall, too, but several for each.
         return candidates.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
     }
-    candidates.max_by(|a, b| {
-        (a.beside - a.chance).total_cmp(&(b.beside - b.chance)).then(b.ratio.total_cmp(&a.ratio))
-    })
+    candidates.max_by(|a, b| a.above_chance().total_cmp(&b.above_chance()).then(b.ratio.total_cmp(&a.ratio)))
 }
 
 /// Blocking requests that come as one ends are one long stall. While it lasts nobody else's end, so the route is to blame whose requests
@@ -315,15 +322,14 @@ fn in_a_row<'a>(timeline: &'a Timeline, stalls: &[Stall]) -> Option<Blame<'a>> {
     let judged = routes::all(timeline).into_iter().filter_map(|route| {
         let made = |stall: &Stall| lane(timeline, stall.instance, route).and_then(|l| made_of(l, stall));
         let made: Vec<(f64, Made)> = long.iter().filter_map(|s| Some((s.ns(), made(s)?))).collect();
-        let beside = made.iter().map(|m| m.0).sum::<f64>() / all;
+        let fits = made.iter().map(|m| m.0).sum::<f64>() / all;
         let ratio = made.iter().map(|m| m.1.ns).sum::<f64>() / all;
         let ends: usize = made.iter().map(|m| m.1.ends).sum();
-        let each = made.iter().map(|m| m.1.each).reduce(f64::min);
-        let blamed =
-            Blame { route, beside, chance: 0.0, ratio, in_a_row: each, together: (0.0, 0.0), follows: 0.0 };
-        (ends >= ENDS && beside >= BESIDE).then_some(blamed)
+        let each = made.iter().map(|m| m.1.each).reduce(f64::min)?;
+        let blamed = Blame { route, fits, ratio, by: By::InARow(each) };
+        (ends >= ENDS && fits >= BESIDE).then_some(blamed)
     });
-    judged.max_by(|a, b| a.beside.total_cmp(&b.beside))
+    judged.max_by(|a, b| a.fits.total_cmp(&b.fits))
 }
 
 /// What a stall is made of, one request after another.
@@ -428,12 +434,12 @@ fn judged<'a>(timeline: &'a Timeline, route: &'a str, stalls: &[Stall], whose: W
     let all: f64 = stalls.iter().map(Stall::all_ns).sum();
     (hits > 0.0).then(|| Blame {
         route,
-        beside: hits / n,
-        chance: chance(timeline, route, stalls, whose, time / count),
+        fits: hits / n,
         ratio: time / all,
-        in_a_row: None,
-        together: (together.len() as f64 / n, median(together).unwrap_or(0.0)),
-        follows: 0.0,
+        by: By::Beside {
+            chance: chance(timeline, route, stalls, whose, time / count),
+            together: (together.len() as f64 / n, median(together).unwrap_or(0.0)),
+        },
     })
 }
 
@@ -513,7 +519,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
         subject: blame.map(|b| b.route).or(seen.as_ref().map(|s| s.function)).unwrap_or("").to_owned(),
         severity: if critical { Severity::Critical } else { Severity::Warning },
         status: match blame {
-            Some(b) if stalls.len() >= CONFIRM_STALLS && b.follows == 0.0 => Status::Confirmed,
+            Some(b) if stalls.len() >= CONFIRM_STALLS && !matches!(b.by, By::TickByTick) => Status::Confirmed,
             Some(_) => Status::Likely,
             // Nobody need be blamed for the route where the function itself was seen.
             None if seen.as_ref().is_some_and(|s| s.times >= LEAST_STALLS) => Status::Likely,
@@ -554,29 +560,29 @@ fn supporting(
     );
     let mut list = vec![evidence(text, kinds::PAUSE_WORKER_STALL, span, stalls.len() as f64, Unit::Count)];
     if let Some(b) = blame {
-        let (share, route) = (b.beside * 100.0, b.route);
-        let text = if b.in_a_row.is_some() {
-            format!(
+        let (share, route) = (b.fits * 100.0, b.route);
+        let text = match b.by {
+            By::InARow(_) => format!(
                 "requests of {route} ended one after another inside of {share:.0} % of the long ones' time"
-            )
-        } else if b.follows > 0.0 {
-            format!(
+            ),
+            By::TickByTick => format!(
                 "tick by tick the time that requests of {route} were in their handler is that of the stalls (correlation {:.2}), and {:.0} % of it in all",
-                b.follows,
+                b.fits,
                 b.ratio * 100.0
-            )
-        } else {
-            let chance = b.chance * 100.0;
-            let together = if b.together.0 > 0.0 {
-                format!(", or ended several that together took as long ({:.0} %)", b.together.0 * 100.0)
-            } else {
-                String::new()
-            };
-            format!(
-                "beside {share:.0} % of them ended a request of {route} that had been in its handler all through{together}; {chance:.0} % would by chance"
-            )
+            ),
+            By::Beside { chance, together } => {
+                let several = if together.0 > 0.0 {
+                    format!(", or ended several that together took as long ({:.0} %)", together.0 * 100.0)
+                } else {
+                    String::new()
+                };
+                format!(
+                    "beside {share:.0} % of them ended a request of {route} that had been in its handler all through{several}; {:.0} % would by chance",
+                    chance * 100.0
+                )
+            }
         };
-        list.push(evidence(text, names::SERVER_HANDLER, span, b.beside, Unit::Ratio));
+        list.push(evidence(text, names::SERVER_HANDLER, span, b.fits, Unit::Ratio));
     }
     if let Some(s) = seen {
         let text =
@@ -591,7 +597,11 @@ fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) ->
         return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
     };
     let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
-    let stall = b.in_a_row.or((b.together.0 >= 0.5).then_some(b.together.1)).unwrap_or(stall);
+    let stall = match b.by {
+        By::InARow(each) => each,
+        By::Beside { together: (share, each), .. } if share >= 0.5 => each,
+        _ => stall,
+    };
     let busy = rate * stall / 1e9;
     vec![
         format!(

@@ -78,11 +78,6 @@ pub(super) fn name(f: &Finding) -> String {
     }
 }
 
-/// Minutes, seconds and tenths: `00:08.9`.
-pub(super) fn clock(t: RunTime) -> String {
-    t.tenths()
-}
-
 /// Begins what is said of a kind of finding that somebody else looks for on purpose: `left to the instruments that are attached`.
 const LEFT: &str = "left to ";
 
@@ -114,7 +109,7 @@ fn opening(e: &Explanation) -> String {
         1 if first.kind == FindingKind::GeneratorLimited => {
             "The load generator could not keep up; nothing can be said of the target.".to_owned()
         }
-        1 => format!("One thing went wrong: {}, from {}{followed}.", name(first), clock(first.onset)),
+        1 => format!("One thing went wrong: {}, from {}{followed}.", name(first), first.onset.tenths()),
         n => format!("{n} things went wrong, each on its own, the worst first{followed}."),
     }
 }
@@ -127,7 +122,7 @@ fn tell(out: &mut String, e: &Explanation, f: &Finding, number: &str, depth: usi
         none if none.is_empty() => " to the end".to_owned(),
         until => until,
     };
-    let head = format!("{number}. {}, from {}{until} ({})", name(f), clock(f.onset), f.id);
+    let head = format!("{number}. {}, from {}{until} ({})", name(f), f.onset.tenths(), f.id);
     say(out, &head, &margin, "   ");
     let sure = format!(
         "{}, {}; found {:.1} s after its onset",
@@ -170,7 +165,7 @@ fn figures(out: &mut String, title: &str, list: &[Evidence], inner: &str) {
     }
     say(out, title, inner, "");
     for line in list {
-        let place = format!("({}, {} to {})", line.lane, clock(line.span.start), clock(line.span.end));
+        let place = format!("({}, {} to {})", line.lane, line.span.start.tenths(), line.span.end.tenths());
         say(out, &format!("- {} {place}", line.text), &format!("{inner}  "), "  ");
     }
 }
@@ -193,11 +188,11 @@ fn table(out: &mut String, b: &Breakdown) {
     let about = format!(
         "Mean of {} requests from {} to {} and of {} from {} to {}.",
         b.requests_before,
-        clock(b.before.start),
-        clock(b.before.end),
+        b.before.start.tenths(),
+        b.before.end.tenths(),
         b.requests_after,
-        clock(b.after.start),
-        clock(b.after.end)
+        b.after.start.tenths(),
+        b.after.end.tenths()
     );
     say(out, &about, "   ", "");
     let _ = writeln!(out, "   {:LABEL$} {:>9} {:>9} {:>9}", "", "before", "since", "added");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use timeline::text::clean;
 use timeline::{Finding, FindingKind, Remedy, Severity, Span, Status, Timeline, Unit, figures};
 
-use super::story::{WIDTH, clock, name};
+use super::story::{WIDTH, name};
 use crate::summary::{Reason, Summary, Verdict};
 use crate::text::fold_at;
 
@@ -234,7 +234,7 @@ pub fn tell(out: &mut String, v: &Verification) {
 
 fn table(out: &mut String, v: &Verification) {
     let Some(span) = v.span else { return };
-    let head = format!("From {} to {}", clock(span.start), clock(span.end));
+    let head = format!("From {} to {}", span.start.tenths(), span.end.tenths());
     let _ = writeln!(out, "   {head:LABEL$} {:>10} {:>10}", "before", "after");
     for row in &v.figures {
         let show = |n: Option<f64>| n.map_or("-".to_owned(), |n| row.unit.show(n));

@@ -242,6 +242,23 @@ fn tables<'d>(reader: &Reader<'_>, file: &Fields<'d>, name: &str) -> &'d [Value<
     reader.array(value, &format!("tables, each headed [[{name}]]"), MAX_TABLES).unwrap_or_default()
 }
 
+/// The same where there must be one at least, which is `expected`.
+fn some_tables<'d>(
+    reader: &Reader<'_>,
+    file: &Fields<'d>,
+    name: &str,
+    expected: &'static str,
+) -> &'d [Value<'d>] {
+    let before = reader.count();
+    let written = tables(reader, file, name);
+    // What is not a list of tables has been told of.
+    if written.is_empty() && reader.count() == before {
+        let wrong = Wrong::new(format!("this scenario has no [[{name}]]")).expected(expected);
+        reader.wrong(file.get(name).map_or(0..0, |v| v.span()), wrong);
+    }
+    written
+}
+
 /// A phase that counts passes needs passes that end.
 fn check_passes(
     reader: &Reader<'_>,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::reader::{Fields, Reader, Value};
-use super::{course, keys, tables};
+use super::{course, keys, some_tables};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{Model, Of, Phase};
 
@@ -12,14 +12,7 @@ const MODEL_LOOK: &str = "exactly one of `sessions = 100` (held), `arrivals = \"
 
 /// Reads all phases; each comes with the place of its load model.
 pub(super) fn read(reader: &Reader<'_>, file: &Fields<'_>) -> Vec<(Phase, Range<usize>)> {
-    let before = reader.count();
-    let written = tables(reader, file, "phase");
-    // What is not a list of tables has been told of.
-    if written.is_empty() && reader.count() == before {
-        let wrong = Wrong::new("this scenario has no [[phase]]")
-            .expected("at least one [[phase]] with name, for and load");
-        reader.wrong(file.get("phase").map_or(0..0, |v| v.span()), wrong);
-    }
+    let written = some_tables(reader, file, "phase", "at least one [[phase]] with name, for and load");
     let mut phases: Vec<(Phase, Range<usize>)> = Vec::new();
     for value in written {
         let Some(phase) = phase(reader, value) else {

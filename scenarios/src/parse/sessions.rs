@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::reader::{Fields, Reader, Value};
 use super::step::{Journey, StepNames};
 use super::target::is_variable;
-use super::{keys, tables};
+use super::{keys, some_tables};
 use crate::mistake::{Wrong, quoted};
 use crate::plan::{Assets, Secret, SessionKind, Step};
 use crate::text::template::{Known, RESERVED};
@@ -47,14 +47,7 @@ pub(super) struct Kinds {
 
 /// Reads all session kinds.
 pub(super) fn read(world: &World<'_>, file: &Fields<'_>) -> Kinds {
-    let before = world.reader.count();
-    let written = tables(world.reader, file, "session");
-    // What is not a list of tables has been told of.
-    if written.is_empty() && world.reader.count() == before {
-        let wrong = Wrong::new("this scenario has no [[session]]")
-            .expected("at least one [[session]] with name and steps");
-        world.reader.wrong(file.get("session").map_or(0..0, |v| v.span()), wrong);
-    }
+    let written = some_tables(world.reader, file, "session", "at least one [[session]] with name and steps");
     let mut names = StepNames::default();
     let mut all = Kinds { kinds: Vec::new(), steps: Vec::new(), slots: 0 };
     for value in written {

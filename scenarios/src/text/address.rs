@@ -49,15 +49,16 @@ fn bad(text: &str) -> Wrong {
     let wrong = Wrong::new(format!("{} is not a target", quoted(text))).expected(LOOK);
     match crate::mistake::closest(text, ["bundled"]) {
         Some(name) => wrong.help(format!("did you mean \"{name}\"?")),
-        // A port alone names no host; on this machine is meant.
-        None if text.starts_with(':') => {
-            wrong.help(format!("did you mean \"http://127.0.0.1{}\"?", timeline::text::clean(text, 60)))
-        }
         None if !text.contains("://") && text.contains([':', '.']) => {
-            wrong.help(format!("did you mean \"http://{}\"?", timeline::text::clean(text, 60)))
+            wrong.help(format!("did you mean \"{}\"?", timeline::text::clean(&in_full(text), 80)))
         }
         None => wrong,
     }
+}
+
+/// An address without scheme, with the one that is meant. A port alone names no host; on this machine is meant.
+pub(crate) fn in_full(text: &str) -> String {
+    format!("http://{}{text}", if text.starts_with(':') { "127.0.0.1" } else { "" })
 }
 
 fn split(text: &str) -> Result<(BaseUrl, &str), Wrong> {

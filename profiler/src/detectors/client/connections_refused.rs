@@ -12,7 +12,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use super::{BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS, alone, attach, unfit};
+use super::{alone, attach, beside_instruments, unfit};
 use crate::window;
 
 /// Window, seconds.
@@ -64,14 +64,16 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return unfit;
     }
     let claim = look_at(timeline, at);
-    if alone(timeline) {
-        return Answer::of(claim, at.as_secs_f64() >= WINDOW_S, WINDOW_S);
+    if !alone(timeline) {
+        // Whoever is attached may have ended with the process, or see nothing of it: many that are lost are told all the same.
+        return beside_instruments(claim.filter(|c| c.severity == Severity::Critical));
     }
-    // Whoever is attached may have ended with the process, or see nothing of it: many that are lost are told all the same.
-    match claim.filter(|c| c.severity == Severity::Critical) {
-        Some(claim) => Answer::Looked(vec![Claim { sort: BESIDE_INSTRUMENTS, ..claim }]),
-        None => Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned()),
-    }
+    let claim = claim.map(|mut claim| {
+        let shows = "deaths of its processes, its listen queue and its descriptors name the cause";
+        claim.advice.push(attach(shows));
+        claim
+    });
+    Answer::of(claim, at.as_secs_f64() >= WINDOW_S, WINDOW_S)
 }
 
 fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
@@ -123,11 +125,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         ),
         evidence: evidence.collect(),
         contradicting: Vec::new(),
-        advice: std::iter::once(KINDS[worst].2.to_owned())
-            .chain(alone(timeline).then(|| {
-                attach("deaths of its processes, its listen queue and its descriptors name the cause")
-            }))
-            .collect(),
+        advice: vec![KINDS[worst].2.to_owned()],
         missing: vec![names::PROCESS_DEATHS.to_owned(), names::PROCESS_LISTEN_QUEUE.to_owned()],
         episodes: episodes(spans, Duration::from_secs(1)),
         remedies: Vec::new(),
@@ -138,6 +136,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::client::BESIDE_INSTRUMENTS;
     use crate::detectors::testing::told_each;
     use timeline::LaneSpec;
 

@@ -15,8 +15,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{FindingKind, Span, Timeline};
 
-use super::Answer;
 use super::long_pause::OWN_LANES;
+use super::{Answer, Claim};
 use crate::stats::{Durations, median};
 use crate::window;
 
@@ -42,7 +42,15 @@ pub(crate) const LEFT_TO_INSTRUMENTS: &str = "left to the instruments that are a
 
 /// Why this group does not speak at `at`: something is attached, or what clients feel is not the target's doing.
 fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
-    if alone(timeline) { unfit(timeline, at) } else { Some(Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned())) }
+    if alone(timeline) { unfit(timeline, at) } else { Some(beside_instruments(None)) }
+}
+
+/// What is said where something is attached: it is left to that, but for `claim`.
+fn beside_instruments(claim: Option<Claim>) -> Answer {
+    match claim {
+        Some(claim) => Answer::Looked(vec![Claim { sort: BESIDE_INSTRUMENTS, ..claim }]),
+        None => Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned()),
+    }
 }
 
 /// Why what clients feel at `at` says nothing of the target: the plan's load is over, or the generator does not keep up.

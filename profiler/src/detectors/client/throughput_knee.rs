@@ -17,7 +17,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{LEFT_TO_INSTRUMENTS, Second, alone, attach, seconds, unfit};
+use super::{Second, alone, attach, beside_instruments, seconds, unfit};
 use crate::stats::{Trend, median, trend};
 use crate::window;
 
@@ -59,9 +59,8 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let unfit = unfit(timeline, at);
     if !alone(timeline) {
-        let claim = if unfit.is_none() { backlog::beside_instruments(timeline, at) } else { None };
-        let left = || Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned());
-        return claim.map_or_else(left, |claim| Answer::Looked(vec![claim]));
+        let fit = unfit.is_none();
+        return beside_instruments(fit.then(|| backlog::beside_instruments(timeline, at)).flatten());
     }
     if let Some(unfit) = unfit {
         return unfit;

@@ -16,6 +16,7 @@ use tungstenite::{Error, Message, WebSocket, client::client_with_config};
 
 use super::V8Error;
 use super::inspector;
+use crate::sources::place::deadline;
 
 /// Longest message, bytes: 20 ticks of a process with every lane take 60 KB, a profile with 5,000 different stacks 2 MB.
 const MAX_MESSAGE: usize = 8 << 20;
@@ -232,10 +233,6 @@ fn named(error: &Error) -> V8Error {
         }
         e => V8Error::NotInspector(clean(&e.to_string(), WORDS)),
     }
-}
-
-fn deadline(patience: Duration) -> MonoNs {
-    MonoNs(MonoNs::now().0 + patience.as_nanos() as u64)
 }
 
 /// A stream with one deadline for all that is read and written until it is set anew: a peer that sends a byte now and then gains nothing.

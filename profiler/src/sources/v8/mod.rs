@@ -26,6 +26,7 @@ use timeline::text::plural;
 use super::age::Age;
 use super::batches::{Answered, Batches};
 use super::patience::patiently;
+use super::place::deadline;
 use super::stacks::Stacks;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, discover};
@@ -438,7 +439,7 @@ impl Process {
     fn make_way(&mut self, pid: u32) {
         let Some(mut session) = self.session.take() else { return };
         let before = inspector::listening(pid);
-        let until = MonoNs(MonoNs::now().0 + inspector::GOING.as_nanos() as u64);
+        let until = deadline(inspector::GOING);
         let told = self.observers.move_on(&mut session, inspector::aside(pid), until);
         // It goes once nobody is connected.
         drop(session);

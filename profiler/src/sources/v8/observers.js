@@ -612,8 +612,6 @@
     begun = turned = mono();
   };
 
-  /** Where the inspector opens that nobody has moved. */
-  let usualPort;
   /** Takes everything back; the inspector too, if dyno opened it. */
   const remove = () => {
     if (removed) return;
@@ -626,16 +624,7 @@
         // The others must go all the same.
       }
     }
-    if (!opened) return;
-    const usual = () => {
-      if (usualPort !== undefined) process.debugPort = usualPort;
-    };
-    // Somebody else may have closed it.
-    if (load('inspector').url() === undefined) usual();
-    whenUnused((inspector) => {
-      inspector.close();
-      usual();
-    });
+    if (opened) whenUnused((inspector) => inspector.close());
   };
 
   /**
@@ -645,7 +634,10 @@
   const move = (port, until) =>
     whenUnused((inspector) => {
       if (removed) return;
-      usualPort ??= process.debugPort;
+      const usual = process.debugPort;
+      undo.push(() => {
+        process.debugPort = usual;
+      });
       inspector.close();
       inspector.open(port, '127.0.0.1');
       if (inspector.url() === undefined) inspector.open(0, '127.0.0.1');

@@ -13,7 +13,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
-use super::super::{BESIDE_INSTRUMENTS, CPU_FULL, OWN_LANES};
+use super::super::{CPU_FULL, OWN_LANES};
 use super::{
     BACK, BEHIND_NS_PER_S, Claim, ONSET, QUIET, Second, asked, attach, evidence, is_behind, medians,
     risen_from, rises, seconds,
@@ -58,8 +58,7 @@ pub(super) fn beside_instruments(timeline: &Timeline, at: RunTime) -> Option<Cla
     ];
     let handlers = matches!(inside, Inside::Untimed).then(|| names::SERVER_HANDLER.to_owned());
     let missing = handlers.into_iter().chain([names::of(names::POOL, "*", "wait")]).collect();
-    let claim = found.claim(timeline, at, Some(&inside), more, missing)?;
-    Some(Claim { sort: BESIDE_INSTRUMENTS, ..claim })
+    found.claim(timeline, at, Some(&inside), more, missing)
 }
 
 /// A step that falls behind.
