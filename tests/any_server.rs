@@ -8,11 +8,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
-use common::{Guarded, dyno, json, run_valid, shop, whole_machine};
+use common::{Guarded, dyno, json, run_valid, shop};
 
 #[test]
 fn a_url_needs_no_file() {
-    let _machine = whole_machine();
     let (url, _shop) = shop(1);
     let run = run_valid(&["--url", &format!("{url}/products?page=1"), "--sessions", "10", "--for", "3s"]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
@@ -45,7 +44,6 @@ public class Serve {
 
 #[test]
 fn a_jvm_that_tells_nothing_of_itself_is_said_and_its_process_is_watched() {
-    let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("Serve.java");
     std::fs::write(&file, JAVA).unwrap();
@@ -83,7 +81,6 @@ server.serve_forever()
 
 #[test]
 fn the_page_of_a_service_whose_inside_nobody_sees_is_found_by_its_port() {
-    let _machine = whole_machine();
     let mut python = Command::new("python3");
     let python = python.arg("-c").arg(PYTHON).stdout(Stdio::piped());
     let mut python = Guarded(python.spawn().expect("this test needs python3: ./test --install"));
@@ -120,7 +117,6 @@ fn moved() -> String {
 
 #[test]
 fn redirects_that_are_not_followed_are_told() {
-    let _machine = whole_machine();
     let url = moved();
     let run = run_valid(&["--url", &format!("{url}/"), "--attach", "none", "--rate", "20/s", "--for", "2s"]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
@@ -160,7 +156,6 @@ steps = [{{ name = "page", get = "/", check = {{ status = 200 }} }}]
 
 #[test]
 fn the_same_file_runs_against_another_target() {
-    let _machine = whole_machine();
     let (url, _shop) = shop(1);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("browse.toml");
@@ -238,7 +233,6 @@ paths:
 
 #[test]
 fn the_description_of_an_interface_is_imported_and_runs() {
-    let _machine = whole_machine();
     let (url, _shop) = shop(1);
     let dir = tempfile::tempdir().unwrap();
     let (description, scenario) = (dir.path().join("shop.yaml"), dir.path().join("shop.toml"));

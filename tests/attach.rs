@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Guarded, Run, dyno, holding, run, run_valid, run_valid_with, signal, wait_for, whole_machine};
+use common::{Guarded, Run, dyno, holding, run, run_valid, run_valid_with, signal, wait_for};
 use rustix::process::Signal;
 use servers::free_port;
 use servers::postgres::{self, Postgres};
@@ -146,7 +146,6 @@ fn noted(run: &Run, begins: &str) -> bool {
 
 #[test]
 fn what_is_named_is_read_beside_the_load_and_nothing_else_is() {
-    let _machine = whole_machine();
     let ((_service, port), otlp) = (service(), free());
     let url = format!("http://127.0.0.1:{port}/");
     let page = format!("metrics={url}metrics");
@@ -168,7 +167,6 @@ fn what_is_named_is_read_beside_the_load_and_nothing_else_is() {
 
 #[test]
 fn a_port_is_watched_by_all_that_is_named_at_once() {
-    let _machine = whole_machine();
     let ((service, port), otlp) = (service(), free());
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("watch");
@@ -213,7 +211,6 @@ fn a_port_is_watched_by_all_that_is_named_at_once() {
 
 #[test]
 fn a_jvm_is_read_once_whether_it_was_named_by_the_port_or_by_its_id() {
-    let _machine = whole_machine();
     let (service, port) = jvm();
     let (url, named) = (format!("http://127.0.0.1:{port}/"), format!("jvm={}", service.0.id()));
     let load = ["--url", &url, "--rate", "20/s", "--for", "4s"];
@@ -237,7 +234,6 @@ const PASSWORDS: [(&str, &str); 3] = [
 
 #[test]
 fn stores_are_read_beside_the_load_and_their_passwords_are_nowhere() {
-    let _machine = whole_machine();
     let (postgres, redis, rabbit) = (Postgres::start(), Redis::start(), Rabbit::managed());
     let management = rabbit.management();
     let (_, plugin) = management.split_once('@').unwrap();
@@ -339,7 +335,6 @@ fn fills_its_lanes(run: &Run, port: u16) {
 
 #[test]
 fn a_scenario_says_what_metrics_of_the_service_s_own_are() {
-    let _machine = whole_machine();
     let (port, otlp) = (serve(|_| Some(PAGE.to_owned())), free());
     let _sender = Sender::start(otlp, SENT);
     let dir = tempfile::tempdir().unwrap();
@@ -371,7 +366,6 @@ steps = [{{ name = "home", get = "/" }}]
 
 #[test]
 fn a_file_says_to_a_watch_what_metrics_of_the_service_s_own_are() {
-    let _machine = whole_machine();
     let port = serve(|_| Some(PAGE.to_owned()));
     let dir = tempfile::tempdir().unwrap();
     let (own, folder) = (dir.path().join("own.toml"), dir.path().join("watch"));
@@ -388,7 +382,6 @@ fn a_file_says_to_a_watch_what_metrics_of_the_service_s_own_are() {
 
 #[test]
 fn a_file_says_the_same_to_a_run_without_a_scenario() {
-    let _machine = whole_machine();
     let port = serve(|_| Some(PAGE.to_owned()));
     let dir = tempfile::tempdir().unwrap();
     let own = dir.path().join("own.toml");
@@ -468,7 +461,6 @@ fn hostile() -> String {
 
 #[test]
 fn a_hostile_page_harms_neither_the_run_nor_who_reads_of_it() {
-    let _machine = whole_machine();
     // After a few readings it has no end.
     let port = serve(|n| (n < 6).then(hostile));
     let page = format!("metrics=http://127.0.0.1:{port}/metrics");
@@ -512,7 +504,6 @@ fn refused(attach: &str, output: &Output, why: &str) {
 
 #[test]
 fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
-    let _machine = whole_machine();
     let nobody = free();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = (taken.local_addr().unwrap(), taken);
@@ -589,7 +580,6 @@ fn what_cannot_be_attached_is_refused_in_one_line_and_by_its_exit_code() {
 
 #[test]
 fn a_watch_says_that_nobody_listens_yet_and_waits() {
-    let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("watch");
     let mut auto = dyno();
@@ -633,7 +623,6 @@ const LATE: &str = "require('http').createServer((_, answer) => answer.end('ok')
 
 #[test]
 fn a_service_that_comes_after_the_watch_is_watched_and_looked_into_where_that_was_allowed() {
-    let _machine = whole_machine();
     let port = free_port();
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("watch");
@@ -667,7 +656,6 @@ fn a_service_that_comes_after_the_watch_is_watched_and_looked_into_where_that_wa
 
 #[test]
 fn a_report_says_what_has_come_to_stand_on_a_page_since_the_run_began() {
-    let _machine = whole_machine();
     let page = |n: usize| if n < 5 { "" } else { "pg_pool_max 5\n" };
     let port = serve(move |n| Some(format!("nodejs_heap_size_used_bytes 1\n{}", page(n))));
     let url = format!("http://127.0.0.1:{port}/");

@@ -1,6 +1,6 @@
 //! The promise of the README: one command names the stampede as the cause and the full pool as its
 //! consequence, in time. Its scenario is cut short, as many shoppers for a part of the time. Clean twins of its faults are judged
-//! in `faults.rs` and from recordings.
+//! in `catalogue.rs` and from recordings.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
 //! Bundled runs on real stores: the same scenario, chosen by environment, and no password anywhere in what it leaves; and on each of them
-//! a fault that is found there, live, as it is on the embedded one (`faults.rs`). Scenarios are cut to little more than the least data that
+//! a fault that is found there, live, as it is on the embedded one (`catalogue.rs`). Scenarios are cut to little more than the least data that
 //! their detectors need.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
