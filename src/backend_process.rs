@@ -17,7 +17,7 @@ use timeline::MonoNs;
 
 use crate::cli::{BackendArgs, Runtime};
 use crate::files::cannot;
-use crate::outcome::{Outcome, UserError};
+use crate::outcome::{Outcome, UserError, is_interrupted};
 use crate::secret::{TOKEN_VARIABLE, leave_token, new_token};
 use crate::show::say;
 use crate::twin;
@@ -208,7 +208,7 @@ impl Backend {
                 let status = child.wait().ok();
                 // Ctrl-C in a terminal is for both of us, and it may be the first to hear it: then it ends in order, or by the signal.
                 let asked = |s: ExitStatus| {
-                    s.success() || [Signal::INT, Signal::TERM].iter().any(|n| s.signal() == Some(n.as_raw()))
+                    s.success() || is_interrupted(s) || s.signal() == Some(Signal::TERM.as_raw())
                 };
                 if stopped || status.is_some_and(asked) {
                     return Err(UserError::interrupted(

@@ -1,7 +1,8 @@
 //! How dyno ends: the one list of exit codes, and which runs and errors come to which.
 
 use std::fmt;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
 use reports::summary::{Reason, Summary, Verdict};
 
@@ -99,6 +100,13 @@ pub fn error_code(error: &anyhow::Error) -> u8 {
         Some(UserError::Interrupted(_)) => Outcome::Interrupted.code(),
         None => 1,
     }
+}
+
+/// Did a program that we started end because somebody pressed Ctrl-C: by the signal, or as it says so itself?
+#[must_use]
+pub fn is_interrupted(status: ExitStatus) -> bool {
+    let signal = rustix::process::Signal::INT.as_raw();
+    status.signal() == Some(signal) || status.code() == Some(Outcome::Interrupted.code().into())
 }
 
 #[cfg(test)]

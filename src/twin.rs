@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{BackendArgs, Runtime};
 use crate::files::cannot;
-use crate::outcome::{Outcome, UserError};
+use crate::outcome::{Outcome, UserError, is_interrupted};
 use crate::secret::TOKEN_VARIABLE;
 use crate::show::say;
 
@@ -249,6 +249,10 @@ fn install(runtime: Runtime, folder: &Path) -> anyhow::Result<()> {
         .status();
     match done {
         Ok(status) if status.success() => Ok(()),
+        // Ctrl-C in a terminal is for both of us.
+        Ok(status) if is_interrupted(status) => {
+            Err(UserError::interrupted("ended while the shop's packages were installed: nothing was run"))
+        }
         Ok(status) => Err(UserError::wrong(format!(
             "the shop's packages cannot be installed: `{program}` ended with {status}"
         ))),

@@ -4,28 +4,15 @@
 
 mod common;
 
-use std::process::Output;
-
-use common::{dyno, whole_machine};
+use common::{bench, dyno, whole_machine};
 use serde_json::Value;
-
-/// A quick bench of some rows of the engine where no peer can be found.
-fn bench(rows: &str, file: &std::path::Path) -> Output {
-    bench_of("engine", rows, file)
-}
-
-fn bench_of(subject: &str, rows: &str, file: &std::path::Path) -> Output {
-    let mut command = dyno();
-    command.args(["bench", subject, "--quick", "--json", "--rows", rows, "--out"]).arg(file);
-    command.env("PATH", "").output().unwrap()
-}
 
 #[test]
 fn a_bench_without_peers_measures_ours_and_says_what_is_missing() {
     let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.jsonl");
-    let output = bench("http-100-get-wrk,http-1000-get-self", &file);
+    let output = bench("engine", "http-100-get-wrk,http-1000-get-self", &file);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["subject"], &report["quick"]), (&"engine".into(), &true.into()));
@@ -68,25 +55,10 @@ fn a_bench_without_peers_measures_ours_and_says_what_is_missing() {
 }
 
 #[test]
-fn sessions_are_held_and_their_memory_is_counted() {
-    let _machine = whole_machine();
-    let dir = tempfile::tempdir().unwrap();
-    let output = bench("idle-websocket", &dir.path().join("rows.jsonl"));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let rows = report["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 3, "two sizes and how alike they are");
-    for row in &rows[..2] {
-        // A socket alone takes more than a hundred bytes; a session of a library's takes five thousand.
-        let bytes = row["interval"]["value"].as_f64().unwrap_or_else(|| panic!("{row}"));
-        assert!((100.0..5_000.0).contains(&bytes), "{bytes}");
-    }
-}
-
-#[test]
 fn the_backend_stands_beside_itself_unwatched() {
     let _machine = whole_machine();
     let dir = tempfile::tempdir().unwrap();
-    let output = bench_of("backend", "plain-agent", &dir.path().join("rows.jsonl"));
+    let output = bench("backend", "plain-agent", &dir.path().join("rows.jsonl"));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["subject"], &report["peers"]), (&"backend".into(), &serde_json::json!({})));
     let row = &report["rows"][0];
@@ -102,32 +74,13 @@ fn the_backend_stands_beside_itself_unwatched() {
 }
 
 #[test]
-fn the_backend_s_memory_for_sockets_and_imports_is_counted() {
-    let _machine = whole_machine();
-    let dir = tempfile::tempdir().unwrap();
-    let output = bench_of("backend", "idle-websocket,import", &dir.path().join("rows.jsonl"));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let figure = |name: &str| {
-        let row = report["rows"].as_array().unwrap().iter().find(|r| r["row"] == name);
-        let row = row.unwrap_or_else(|| panic!("{name} in {report}"));
-        row["interval"]["value"].as_f64().unwrap_or_else(|| panic!("{row}"))
-    };
-    // A read buffer of 128 KB for each is what the shop's sockets are without.
-    let (ours, axum) = (figure("idle-websocket"), figure("idle-websocket-axum"));
-    assert!((500.0..10_000.0).contains(&ours) && axum > 10.0 * ours, "{ours} and {axum} B");
-    // What is read whole is in memory, and more; what is streamed is not.
-    let (streamed, whole) = (figure("import-streamed"), figure("import-whole"));
-    assert!(streamed < 40.0 && whole > 64.0, "{streamed} and {whole} MB");
-}
-
-#[test]
 fn what_cannot_be_benched_is_explained() {
     let dir = tempfile::tempdir().unwrap();
-    let output = bench("htp-100", &dir.path().join("rows.jsonl"));
+    let output = bench("engine", "htp-100", &dir.path().join("rows.jsonl"));
     assert_eq!(output.status.code(), Some(2));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     insta::assert_snapshot!(told);
-    let output = bench_of("backend", "plian", &dir.path().join("rows.jsonl"));
+    let output = bench("backend", "plian", &dir.path().join("rows.jsonl"));
     assert_eq!(output.status.code(), Some(2));
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr));
     let missing = dyno().args(["bench", "engine", "--from", "nowhere.jsonl"]).output().unwrap();
@@ -175,7 +128,7 @@ fn a_stop_ends_all_its_children() {
 fn a_bench_of_sources_says_what_this_machine_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.jsonl");
-    let output = bench_of("sources", "node,deno,metrics,otlp,jvm,redis", &file);
+    let output = bench("sources", "node,deno,metrics,otlp,jvm,redis", &file);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = report["rows"].as_array().unwrap();

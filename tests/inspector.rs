@@ -187,15 +187,16 @@ fn a_server_that_is_killed_meanwhile_is_no_clean_run() {
             run(&["--url", &server.url(), "--rate", "100/s", "--for", "9s", "--attach", "auto", "--yes"]);
         kill.join().unwrap();
         assert!(run.stdout().contains(&format!("process {pid} has ended")), "{}", run.stdout());
-        assert_eq!(run.kinds(), ["connections-refused"], "{}\n{}", run.stdout(), run.stderr());
-        let missing = &run.summary()["findings"][0]["missing"];
+        // On a slow machine its regular expression is a pause, too.
+        let findings = &run.summary()["findings"];
+        let refused = findings.as_array().unwrap().iter().find(|f| f["kind"] == "connections-refused");
+        let missing = &refused.unwrap_or_else(|| panic!("{}\n{}", run.stdout(), run.stderr()))["missing"];
         assert!(missing.to_string().contains("process.deaths"), "{missing:#}");
     });
 }
 
 #[test]
 fn nobody_looks_inside_unasked() {
-    let _machine = whole_machine();
     let server = Server::start();
     // To name `auto` is to name no inspector.
     for named in [vec![], vec!["--attach", "auto"]] {
@@ -254,7 +255,6 @@ steps = [{{ name = "g", get = "/" }}]
 
 #[test]
 fn a_scenario_that_attaches_the_inspector_asks_who_runs_it_once() {
-    let _machine = whole_machine();
     let server = Server::start();
     let (shown, code, _) = on_a_terminal(&server, "node+heap", "n");
     assert_eq!(code, Some(2), "{shown}");
@@ -287,7 +287,6 @@ fn a_dyno_that_is_killed_leaves_nothing_behind() {
 /// For longer than other sources are waited for: whoever takes something back needs the server's answer.
 #[test]
 fn a_server_that_stands_still_at_the_end_is_left_as_it_was() {
-    let _machine = whole_machine();
     let server = Server::start();
     let mut watch = server.watch();
     let pid = watch.0.id();
@@ -305,7 +304,6 @@ fn a_server_that_stands_still_at_the_end_is_left_as_it_was() {
 /// What was installed removes itself, so that nobody need wait for the server's answer.
 #[test]
 fn who_asks_for_the_end_twice_does_not_wait_for_a_server_that_stands_still() {
-    let _machine = whole_machine();
     let server = Server::start();
     let mut watch = Guarded(server.watching().stderr(Stdio::piped()).spawn().unwrap());
     let pid = watch.0.id();

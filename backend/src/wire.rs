@@ -29,8 +29,10 @@ pub enum Order {
     Hold(Hold),
     /// How the cache works from now on.
     Cache(CacheSettings),
-    /// Another process has the name: take no new connections, serve those that are open until their clients have had
-    /// the chance to leave, and end.
+    /// The predecessor's name and faults are this process's now: put right what it may have left half done.
+    Settle,
+    /// Another process has the name: end all faults, but leave to it what all workers share, and say so; take no new connections,
+    /// serve those that are open until their clients have had the chance to leave, and end.
     Retire,
     /// Another worker has changed a price.
     PriceChanged(PriceChange),
@@ -129,6 +131,8 @@ pub enum Report {
     PriceChanged(PriceChange),
     /// All faults were ended, and their truth told, for this [`Order::EndFaults`].
     Ended(u64),
+    /// The same, because of [`Order::Retire`].
+    Left,
     /// Why it could not start.
     Failed(String),
 }

@@ -18,6 +18,7 @@ mod condition;
 mod connection;
 mod cookies;
 mod date;
+mod dial;
 mod error;
 mod figures;
 mod filler;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use scenarios::plan::{BaseUrl, Transport};
 use tokio::net::TcpStream;
 
+use crate::dial::{self, dial};
 use crate::error::LoadError;
 use crate::tls;
 
@@ -23,14 +24,15 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// after that.
 ///
 /// # Errors
-/// [`LoadError::Unreachable`] if none takes one within `timeout`, or no handshake comes about, with its reason; [`LoadError::Tls`] if
-/// the plan's settings are of no use. Dropped, it leaves nothing open.
+/// [`LoadError::Unreachable`] if none takes one within `timeout`, or no handshake comes about, with its reason; [`LoadError::Tls`] and
+/// [`LoadError::Source`] if the plan's settings are of no use. Dropped, it leaves nothing open.
 pub async fn reach(url: &BaseUrl, transport: &Transport, timeout: Duration) -> Result<SocketAddr, LoadError> {
     let client = || tls::Client::new(&transport.tls, url, tls::offers(transport.http));
     let client = url.tls.then(client).transpose().map_err(LoadError::Tls)?;
     let address = reach_from(url, &transport.sources, timeout).await?;
     if let Some(client) = client {
-        let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, shake_hands(&client, address)).await;
+        let stream = dial(source_for(&transport.sources, address), address);
+        let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, shake_hands(&client, stream)).await;
         let late = || Err(format!("no TLS handshake within {} s", HANDSHAKE_WITHIN.as_secs()));
         let told = shaken.unwrap_or_else(|_| late());
         told.map_err(|why| LoadError::Unreachable { url: url.origin(), why })?;
@@ -39,8 +41,11 @@ pub async fn reach(url: &BaseUrl, transport: &Transport, timeout: Duration) -> R
 }
 
 /// One handshake, whose connection is closed at once.
-async fn shake_hands(client: &tls::Client, address: SocketAddr) -> Result<(), String> {
-    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+async fn shake_hands(
+    client: &tls::Client,
+    stream: impl Future<Output = io::Result<TcpStream>>,
+) -> Result<(), String> {
+    let stream = stream.await.map_err(|e| e.to_string())?;
     let shaken = client.handshake(stream).await;
     shaken.map(drop).map_err(|kind| {
         let why = client.first_failure().unwrap_or(kind.name());
@@ -48,16 +53,17 @@ async fn shake_hands(client: &tls::Client, address: SocketAddr) -> Result<(), St
     })
 }
 
-/// Finds the first address that takes a connection, of those that the `sources` lead to.
+/// Finds the first address that takes a connection from the `sources`, of those that they lead to.
 ///
 /// # Errors
-/// [`LoadError::Unreachable`] if none does within `timeout`. Dropped, it leaves nothing open.
+/// [`LoadError::Unreachable`] if none does within `timeout`; [`LoadError::Source`] if one is not this machine's. Dropped, it leaves nothing open.
 pub async fn reach_from(
     url: &BaseUrl,
     sources: &[IpAddr],
     timeout: Duration,
 ) -> Result<SocketAddr, LoadError> {
     let failed = |why: String| LoadError::Unreachable { url: url.origin(), why };
+    dial::check(sources)?;
     let mut tried = Vec::new();
     let attempt = async {
         let found =
@@ -66,7 +72,8 @@ pub async fn reach_from(
         if tried.is_empty() {
             return Err(failed("the name has no addresses".to_owned()));
         }
-        race(&tried, TcpStream::connect).await.map_err(|told| failed(told.join("; ")))
+        let connect = |address| dial(source_for(sources, address), address);
+        race(&tried, connect).await.map_err(|told| failed(told.join("; ")))
     };
     let reached = tokio::time::timeout(timeout, attempt).await;
     reached.unwrap_or_else(|_| {
@@ -74,6 +81,11 @@ pub async fn reach_from(
         let from = if to.is_empty() { String::new() } else { format!(" from {}", to.join(", ")) };
         Err(failed(format!("no answer within {} ms{from}", timeout.as_millis())))
     })
+}
+
+/// From where an address is tried: a server may let in nobody else.
+fn source_for(sources: &[IpAddr], address: SocketAddr) -> Option<IpAddr> {
+    sources.iter().copied().find(|source| source.is_ipv4() == address.is_ipv4())
 }
 
 /// The addresses of the sources' version of IP. Where there is none all of them are left, so that it is the sources that are
@@ -152,6 +164,31 @@ mod tests {
         let said = |address: SocketAddr| format!("{address}: connection refused");
         assert_eq!(won(&[refused, refused]), Err(vec![said(refused), said(refused)]));
         assert_eq!(won(&[]), Err(Vec::new()));
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn a_target_is_looked_for_from_where_the_load_will_come() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let url = BaseUrl { tls: true, host: "127.0.0.1".to_owned(), port: to.port(), prefix: String::new() };
+        let from: IpAddr = "127.0.0.9".parse().unwrap();
+        let mut transport = Transport { sources: vec![from], ..Transport::default() };
+        let seen = async {
+            let mut seen = Vec::new();
+            while seen.len() < 2 {
+                // To hang up on it is no handshake.
+                seen.push(listener.accept().await.unwrap().1.ip());
+            }
+            seen
+        };
+        let limit = Duration::from_secs(30);
+        let (reached, seen) = tokio::join!(reach(&url, &transport, limit), seen);
+        assert!(matches!(reached, Err(LoadError::Unreachable { .. })), "{reached:?}");
+        assert_eq!(seen, [from; 2], "the connection, and the handshake");
+        transport.sources.push("192.0.2.7".parse().unwrap());
+        let told = reach(&url, &transport, limit).await.unwrap_err().to_string();
+        assert!(told.contains("192.0.2.7") && told.contains("not this machine's"), "{told}");
     }
 
     #[test]

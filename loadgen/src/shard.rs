@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use scenarios::plan::{HttpVersion, Order, Timer};
 use timeline::{MonoNs, RunClock, text};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::connection::Connection;
+use crate::dial::dial;
 use crate::figures::Figures;
 use crate::halt::Halt;
 use crate::http2::hub::Hub;
@@ -225,13 +226,10 @@ impl Shard {
     /// # Errors
     /// What the system says. Dropped, it closes what it has opened.
     pub async fn open(&self) -> io::Result<TcpStream> {
-        let stream = if self.sources.is_empty() {
-            TcpStream::connect(self.address).await?
-        } else {
-            let i = self.next_source.get();
-            self.next_source.set((i + 1) % self.sources.len());
-            bound(self.sources[i])?.connect(self.address).await?
-        };
+        let i = self.next_source.get();
+        let source = self.sources.get(i).copied();
+        self.next_source.set((i + 1) % self.sources.len().max(1));
+        let stream = dial(source, self.address).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -280,21 +278,6 @@ impl Tls {
     }
 }
 
-/// A socket that will connect from `source`.
-fn bound(source: IpAddr) -> io::Result<TcpSocket> {
-    let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The port is chosen as it connects: until then one is free that the same address uses for another destination. A
-    // system that knows no such thing takes one that nobody uses.
-    #[cfg(target_os = "linux")]
-    let _ = nix_sockets::sys::socket::setsockopt(
-        &socket,
-        nix_sockets::sys::socket::sockopt::IpBindAddressNoPort,
-        &true,
-    );
-    socket.bind(SocketAddr::new(source, 0))?;
-    Ok(socket)
-}
-
 impl Rows {
     fn draw(&self, stream: &mut Stream) -> Option<u32> {
         match self {
@@ -329,16 +312,6 @@ mod tests {
         assert_eq!(most(plan.clone()), sizing::usable(1000) / 4);
         plan.transport.http = HttpVersion::Http2;
         assert_eq!(most(plan), sizing::usable(1000), "one carries all");
-    }
-
-    #[tokio::test]
-    #[cfg(target_os = "linux")]
-    async fn a_port_is_chosen_only_when_the_destination_is_known() {
-        let socket = bound("127.0.0.2".parse().unwrap()).unwrap();
-        assert_eq!(socket.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = socket.connect(listener.local_addr().unwrap()).await.unwrap();
-        assert_ne!(stream.local_addr().unwrap().port(), 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use timeline::clock::RunTime;
 use timeline::{Breakdown, Finding, FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use crate::causes;
-use crate::detectors::client::{self, BESIDE_INSTRUMENTS, LEFT_TO_INSTRUMENTS};
+use crate::detectors::client::{self, LEFT_TO_INSTRUMENTS, explains};
 use crate::detectors::{self, Answer, Claim};
 use crate::ledger::{Entry, Ledger, MAX_FINDINGS, MAX_RETURNING};
 use crate::proof::Proofs;
@@ -135,30 +135,32 @@ impl Diagnosis {
         }
     }
 
-    /// Spans of what was found by instruments, with their margin. What is only worth knowing explains none.
-    fn found_inside(&self) -> impl Iterator<Item = Span> + '_ {
+    /// What was found by instruments, and when, with a margin. What is only worth knowing explains nothing.
+    fn found_inside(&self) -> impl Iterator<Item = (FindingKind, Span)> + '_ {
         let inside = |e: &&Entry| {
             let f = &e.finding;
             !client::KINDS.contains(&f.kind) && f.severity > Severity::Info && f.status >= Status::Likely
         };
         self.ledger.entries().iter().filter(inside).map(|e| {
             let end = e.finding.ended.unwrap_or(RunTime(u64::MAX)) + INSIDE_MARGIN;
-            Span::new(e.finding.onset, end)
+            (e.finding.kind, Span::new(e.finding.onset, end))
         })
     }
 
-    /// Is any of it told beside instruments that have found something at the same time?
+    /// Is any of it told beside instruments that have found what explains it at the same time?
     fn are_left_to_instruments(&self, claims: &[Claim]) -> bool {
-        let beside = claims.iter().filter(|c| c.sort == BESIDE_INSTRUMENTS);
-        beside.map(|c| Span::new(c.onset, c.last)).any(|told| self.found_inside().any(|s| meet(s, told)))
+        claims.iter().any(|c| {
+            let told = Span::new(c.onset, c.last);
+            self.found_inside().any(|(kind, span)| explains(kind, c.sort) && meet(span, told))
+        })
     }
 
     /// What they find later goes before it, too.
     fn withdraw_what_instruments_explain(&mut self) {
-        let inside: Vec<Span> = self.found_inside().collect();
+        let inside: Vec<(FindingKind, Span)> = self.found_inside().collect();
         let gone = self.ledger.withdraw(|e| {
             let told = Span::new(e.finding.onset, e.last);
-            e.sort == BESIDE_INSTRUMENTS && inside.iter().any(|s| meet(*s, told))
+            inside.iter().any(|(kind, span)| explains(*kind, e.sort) && meet(*span, told))
         });
         for (detector, answer) in detectors::ALL.iter().zip(&mut self.answers) {
             if gone.iter().any(|e| e.finding.kind == detector.kind) {
@@ -253,6 +255,7 @@ fn meet(a: Span, b: Span) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detectors::client::{BESIDE_DEATHS, BESIDE_INSTRUMENTS};
 
     fn claim(kind: FindingKind, identity: &str, subject: &str) -> Claim {
         let seen = Span::new(RunTime::from_ms(10_000), RunTime::from_ms(12_000));
@@ -310,6 +313,21 @@ mod tests {
             |onset| Claim { onset: RunTime::from_ms(onset), last: RunTime::from_ms(40_000), ..beside() };
         assert!(d.are_left_to_instruments(&[seen(14_000)]));
         assert!(!d.are_left_to_instruments(&[seen(20_000)]));
+    }
+
+    #[test]
+    fn that_nobody_listens_is_explained_by_a_death_alone() {
+        use FindingKind::{ConnectionsRefused, LongPause, WorkerLost};
+        let at = RunTime::from_ms(12_000);
+        let refused = || Claim { sort: BESIDE_DEATHS, ..claim(ConnectionsRefused, "", "") };
+        let mut d = Diagnosis::new();
+        d.take(claim(LongPause, "pid-1", "pid-1"), at);
+        d.take(refused(), at);
+        d.withdraw_what_instruments_explain();
+        assert!(!d.are_left_to_instruments(&[refused()]) && d.ledger.entries().len() == 2);
+        d.take(claim(WorkerLost, "pid-1", "pid-1"), at);
+        d.withdraw_what_instruments_explain();
+        assert!(d.are_left_to_instruments(&[refused()]) && d.ledger.entries().len() == 2);
     }
 
     #[test]

@@ -22,6 +22,13 @@ pub fn dyno() -> Command {
     command
 }
 
+/// A quick bench of some rows where no peer can be found.
+pub fn bench(subject: &str, rows: &str, file: &Path) -> Output {
+    let mut command = dyno();
+    command.args(["bench", subject, "--quick", "--json", "--rows", rows, "--out"]).arg(file);
+    command.env("PATH", "").output().unwrap()
+}
+
 /// What nobody reads any more.
 pub fn closed() -> std::io::PipeWriter {
     std::io::pipe().unwrap().1

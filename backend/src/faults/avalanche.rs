@@ -16,11 +16,16 @@ use crate::cache::jitter;
 use crate::settings::CacheSettings;
 
 /// What is in the cache already gets its end from the cache's keeper, when the fault begins and when it is over; what comes
-/// gets it when it is loaded.
+/// gets it when it is loaded. For a worker that is about to end it is not over: the instant holds for its successor's entries, which may be
+/// the same.
 pub const LEVER: Lever = Lever::new(
     FaultKind::Avalanche,
     |shop, order| shop.products.chores.give(Chore::ExpireAt(next_instant(order))),
-    |shop| shop.products.chores.give(Chore::Spread),
+    |shop| {
+        if !shop.is_ending() {
+            shop.products.chores.give(Chore::Spread);
+        }
+    },
 );
 
 /// So many entries that expire together are an avalanche's beginning, and not a chance: two might be.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use timeline::fault::{FaultKind, FaultOrder};
 
-use super::{Faults, LEVERS};
+use super::{Faults, LEVERS, missing_index};
 use crate::remedies::{Hold, Holds};
 use crate::shop::Shop;
 use crate::wire::Role;
@@ -84,6 +84,15 @@ impl Levers {
         {
             (lever.end)(shop);
             self.holds.put_in_place(shop);
+        }
+    }
+
+    /// Sees to it that what all workers share is as the switches say: the process before this one may have died between the two.
+    pub fn settle(&self) {
+        if let Some(shop) = &self.shop
+            && !self.faults[FaultKind::MissingIndex].is_on()
+        {
+            missing_index::settle(shop);
         }
     }
 

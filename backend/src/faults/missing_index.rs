@@ -20,9 +20,10 @@ pub const LEVER: Lever = Lever::new(FaultKind::MissingIndex, |shop, _| settle(sh
 /// From try to try while the database does not do it: it may be away, or start again.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// Sees to it that the index is there or not, as the switch says when its turn comes: each try asks it anew.
+/// Sees to it that the index is there or not, as the switch says when its turn comes: each try asks it anew. A worker that is about to end
+/// leaves that to its successor, which has been told the same.
 pub fn settle(shop: &Arc<Shop>) {
-    if !shop.first {
+    if !shop.first || shop.is_ending() {
         return;
     }
     let (shop, database) = (shop.clone(), shop.database.clone());
@@ -47,6 +48,9 @@ pub fn settle(shop: &Arc<Shop>) {
                 }
             }
             tokio::time::sleep(BETWEEN_TRIES).await;
+            if shop.is_ending() {
+                return;
+            }
         }
     });
 }

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use super::Shop;
 use super::answer::{Answer, Refusal};
-use crate::http::Stage;
 
 #[derive(Serialize)]
 pub struct Status {
@@ -28,7 +27,7 @@ pub async fn alive() -> Json<Status> {
 
 /// The process does not end just now, and its database answers.
 pub async fn ready(State(shop): State<Arc<Shop>>) -> Answer<Status> {
-    if *shop.stage.borrow() != Stage::Open {
+    if shop.is_ending() {
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this worker is about to end"));
     }
     shop.database.row("SELECT 1", Vec::new()).await?;

@@ -162,6 +162,11 @@ impl Shop {
             settings: settings.shop.clone(),
         }
     }
+
+    /// Does its worker take no new clients any more?
+    pub fn is_ending(&self) -> bool {
+        *self.stage.borrow() != Stage::Open
+    }
 }
 
 /// The routes. Each says of itself, under its template, how often and how long it works.

@@ -30,8 +30,6 @@ pub const END_PATIENCE: Duration = GRACE.saturating_add(Duration::from_millis(1_
 /// How long workers may take to say that faults are ended: a loop that is starved comes to it late. Shorter than the
 /// patience of whoever asks, who is to hear that it took too long.
 const ENDED_PATIENCE: Duration = Duration::from_secs(10);
-/// The ticket of the [`Order::EndFaults`] that a process gets when it is relieved; all others count from 1.
-pub const RELIEVED: u64 = 0;
 /// Name of the process of the services.
 const SERVICES: &str = "services-0";
 
@@ -209,6 +207,10 @@ impl Crew {
             first.extend(holds.iter().cloned().map(Order::Hold));
         }
         first.extend(self.remaining().into_iter().map(Order::Arm));
+        if generation > 0 {
+            // Last, so that it knows which faults are on.
+            first.push(Order::Settle);
+        }
         self.members[index].life.send_modify(|life| {
             if life.process.is_some() {
                 life.leaving.insert(life.generation);
@@ -290,7 +292,7 @@ impl Crew {
             Ok(Report::PriceChanged(change)) => {
                 self.tell_others(index, generation, &Order::PriceChanged(change))
             }
-            Ok(Report::Ended(RELIEVED)) => self.left(index, generation),
+            Ok(Report::Left) => self.left(index, generation),
             Ok(Report::Ended(ticket)) => current(&|life| life.ended = ticket.max(life.ended)),
             Ok(Report::Failed(why)) => current(&|life| life.failed = Some(why.clone())),
             Err(_) => say(format_args!("backend: {} said something that is no report", member.name)),
@@ -551,14 +553,15 @@ mod tests {
         }
         let all_arms = |orders: &[Order]| orders.iter().all(|o| matches!(o, Order::Arm(_)));
         let first = crew.take_over(0, 1, process(), Some(crew.services()));
-        let [Order::Cache(cache), Order::Hold(hold), arms @ ..] = &first[..] else {
+        let [Order::Cache(cache), Order::Hold(hold), arms @ .., Order::Settle] = &first[..] else {
             panic!("{} orders of other kinds", first.len());
         };
         assert_eq!((cache, hold), (&changed, &Hold::PoolCapacity(3)));
         assert!(all_arms(arms) && arms.len() == FaultKind::ALL.len());
         // What is not ready yet reads the rest in its settings, which come after.
         let first = crew.take_over(0, 2, process(), None);
-        assert!(all_arms(&first) && first.len() == FaultKind::ALL.len());
+        let [arms @ .., Order::Settle] = &first[..] else { panic!("it is to settle last") };
+        assert!(all_arms(arms) && arms.len() == FaultKind::ALL.len());
     }
 
     /// One whose process has been started, with what that is told.
@@ -587,13 +590,13 @@ mod tests {
         let (crew, _ordered) = crew_at_work();
         let (orders, mut ordered) = mpsc::channel(1);
         crew.take_over(0, 1, Process::new(8, orders), Some(crew.services()));
-        let said = |ticket| crate::wire::line(&Report::Ended(ticket));
+        let said = |what| crate::wire::line(&what);
         let slow = async {
             let Some(Order::EndFaults(ticket)) = ordered.recv().await else { panic!("another order") };
-            crew.hear(0, 1, said(ticket).trim_end());
+            crew.hear(0, 1, said(Report::Ended(ticket)).trim_end());
             tokio::time::sleep(Duration::from_millis(200)).await;
             assert_eq!(crew.life(0).borrow().leaving, BTreeSet::from([0]));
-            crew.hear(0, 0, said(RELIEVED).trim_end());
+            crew.hear(0, 0, said(Report::Left).trim_end());
         };
         let ((), late) = tokio::join!(slow, async {
             let late = crew.end_faults().await;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::START_PATIENCE;
-use super::crew::{Crew, Process, RELIEVED};
+use super::crew::{Crew, Process};
 use super::process::Heard;
 use crate::http::told;
 use crate::say::say;
@@ -189,7 +189,6 @@ async fn one_life(
                 while let Ok(order) = ordered.try_recv() {
                     running.tell(&order).await;
                 }
-                running.tell(&Order::EndFaults(RELIEVED)).await;
                 running.tell(&Order::Retire).await;
             }
             () = told(&mut stop, true), if !ending => {

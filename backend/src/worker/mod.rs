@@ -21,9 +21,7 @@ use crate::broker::{self, Publisher, outbox, rabbit};
 use crate::cache::chores;
 use crate::downstream::Downstream;
 use crate::error::BackendError;
-use crate::faults::{
-    Faults, Levers, TruthLog, cold_cache, fd_exhausted, missing_index, starved_poll, stop_the_world,
-};
+use crate::faults::{Faults, Levers, TruthLog, cold_cache, fd_exhausted, starved_poll, stop_the_world};
 use crate::http::{self, Stage};
 use crate::say::say;
 use crate::services::{self, Consumers, Desk, Services};
@@ -150,7 +148,10 @@ async fn end_slowly(
     if orders.obey(&levers, &report).await == Ending::AtOnce {
         return;
     }
+    // First, so that it ends its own faults alone.
     let _ = say_stage.send(Stage::Leaving);
+    levers.end_all();
+    let _ = report.send(Report::Left).await;
     if let Some(shop) = &levers.shop {
         shop.feed.close();
     }
@@ -198,10 +199,6 @@ async fn open_shop(
     ));
     if settings.is_first() {
         tasks.spawn(store::watch_server(shop.database.clone(), agent.database()));
-        if settings.generation > 0 {
-            // The one before may have died between taking the index away and making it again.
-            missing_index::settle(&shop);
-        }
     }
     tasks.spawn(tidy(shop.clone()));
     let cached = shop.clone();

@@ -96,6 +96,7 @@ impl Orders {
                     let _ = report.send(Report::Ended(ticket)).await;
                 }
                 Some(Order::Hold(hold)) => levers.hold(hold),
+                Some(Order::Settle) => levers.settle(),
                 Some(Order::Cache(settings)) => {
                     if let Some(shop) = &levers.shop {
                         shop.products.set(settings);

@@ -1,10 +1,12 @@
 //! The faults of pools and the database, switched in a real worker over either database: each does its work, and its cure
-
 //! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 
 use crate::common::servers::postgres::Postgres;
 use crate::common::{self, Backend, life, wait_for};
-use rusqlite::Connection;
 
 /// Some past orders; and nobody is patient.
 const SETTINGS: &str = r#"{"history_rows":30000,"pool_patience_ms":200}"#;
@@ -256,17 +258,43 @@ fn without_its_index_a_look_up_reads_the_table() {
     assert_eq!(backend.amount("db.scanned", PRINT), 0.0, "the server does not say it of statements");
 }
 
+fn is_indexed(file: &Connection) -> bool {
+    let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'purchase_by_customer'";
+    file.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() == 1
+}
+
 #[test]
 fn a_worker_that_dies_without_the_index_is_followed_by_one_that_makes_it() {
     let backend = embedded();
     let file = Connection::open(backend.database_file()).unwrap();
-    let indexed = || {
-        let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'purchase_by_customer'";
-        file.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap() == 1
-    };
+    let indexed = || is_indexed(&file);
     backend.arm(r#"{"name":"missing-index","for_ms":8000}"#);
     assert!(wait_for(|| !indexed()));
     common::signal(backend.pids()[0], rustix::process::Signal::KILL);
+    assert!(wait_for(indexed));
+}
+
+#[test]
+fn a_worker_that_is_relieved_leaves_the_index_away_for_its_successor() {
+    let backend = embedded();
+    let file = Connection::open(backend.database_file()).unwrap();
+    let indexed = || is_indexed(&file);
+    backend.arm(r#"{"name":"missing-index","for_ms":600000}"#);
+    assert!(wait_for(|| !indexed()));
+    std::thread::scope(|scope| {
+        let reload = scope.spawn(|| backend.order("POST", "/v1/reload", "").status);
+        while !reload.is_finished() {
+            assert!(!indexed());
+        }
+        assert_eq!(reload.join().unwrap(), 200);
+    });
+    let ended = || backend.truth().iter().filter(|line| line.ends_with("ended")).count();
+    assert!(wait_for(|| ended() == 1), "{:?}", backend.truth());
+    let after = Instant::now();
+    while after.elapsed() < Duration::from_secs(1) {
+        assert!(!indexed());
+    }
+    backend.cure();
     assert!(wait_for(indexed));
 }
 

@@ -361,7 +361,7 @@ impl Figures<'_> {
             kinds::PAUSE_MINOR => "minor collections".to_owned(),
             kinds::PAUSE_INCREMENTAL => "a collector's steps and callbacks".to_owned(),
             kinds::PAUSE_PURGE => "the allocator gave memory back".to_owned(),
-            _ => format!("its async workers did not come back to their loop{what}"),
+            _ => format!("what it did came back to its loop late{what}"),
         }
     }
 
@@ -413,7 +413,7 @@ impl Figures<'_> {
             kinds::PAUSE_STOP_THE_WORLD => format!("Do this work in pieces of 10 ms at most, with the lock given back in between: {} at a time now.", Unit::Ns.show(self.longest.ns())),
             kinds::PAUSE_MAJOR | kinds::PAUSE_MINOR | kinds::PAUSE_INCREMENTAL => "Give the heap room or allocate less, so that collections are rarer and shorter; look first whether it leaks.".to_owned(),
             kinds::PAUSE_PURGE => "Give memory back in the background (jemalloc: background_thread:true).".to_owned(),
-            _ => "Move this work off the async workers (spawn_blocking), or let it yield.".to_owned(),
+            _ => "Move this work off the loop (spawn_blocking, a worker thread), or let it yield.".to_owned(),
         }];
         // What clients ask of all processes says nothing of this one, which may serve none.
         let end = self.span().end;

@@ -293,7 +293,7 @@ fn claim(timeline: &Timeline, at: RunTime, pools: &[Pool], seen: &Seen) -> Claim
         evidence: supporting(timeline, seen),
         advice: advice(seen, wanted.as_ref(), &against),
         remedies: remedies(seen, wanted.as_ref(), &against),
-        contradicting: against,
+        contradicting: against.into_iter().chain(told_by_law(seen).filter(|_| seen.law_fails())).collect(),
         missing: if seen.run.count() == 0 { vec![names::OFFLOAD_RUN.to_owned()] } else { Vec::new() },
         episodes: episodes(ticks, seen.grid.length() * 2),
         sort: "",
@@ -340,22 +340,26 @@ fn supporting(timeline: &Timeline, seen: &Seen) -> Vec<Evidence> {
         );
         list.push(evidence(text, names::OFFLOAD_WAIT, seen.span, seen.wait_p90(), Unit::Ns));
     }
-    if let Some(law) = seen.law() {
-        let text = format!(
-            "utilisation law: {} threads at a mean run of {} end {} tasks/s, seen {}: they {}",
-            Unit::Count.show(seen.capacity),
-            Unit::Ns.show(seen.run.mean_ns().unwrap_or(0.0)),
-            Unit::Count.show(law.round()),
-            Unit::Count.show(seen.rate.round()),
-            they(seen.law_agrees(), seen.law_fails())
-        );
-        list.push(evidence(text, names::OFFLOAD_RUN, seen.span, law, Unit::PerSecond));
-    }
+    list.extend(told_by_law(seen).filter(|_| !seen.law_fails()));
     if let Some(busy) = window::typical(timeline, names::LOOP_UTILISATION, seen.span) {
         let text = format!("meanwhile the loop is busy for {} of the time", Unit::Ratio.show(busy));
         list.push(evidence(text, names::LOOP_UTILISATION, seen.span, busy, Unit::Ratio));
     }
     list
+}
+
+/// What the law says to it.
+fn told_by_law(seen: &Seen) -> Option<Evidence> {
+    let law = seen.law()?;
+    let text = format!(
+        "utilisation law: {} threads at a mean run of {} end {} tasks/s, seen {}: they {}",
+        Unit::Count.show(seen.capacity),
+        Unit::Ns.show(seen.run.mean_ns().unwrap_or(0.0)),
+        Unit::Count.show(law.round()),
+        Unit::Count.show(seen.rate.round()),
+        they(seen.law_agrees(), seen.law_fails())
+    );
+    Some(evidence(text, names::OFFLOAD_RUN, seen.span, law, Unit::PerSecond))
 }
 
 /// The CPU is short: more threads would only share what there is.

@@ -1,5 +1,4 @@
 //! Blame on made-up runs: the true cause is confirmed, an innocent span of the same period is not, and the split of the
-
 //! response time adds up.
 
 use crate::world::{self, Dice, Setup, World, build, find, ms, phase};

@@ -1,5 +1,4 @@
 //! Faults of pools and database are found with their figures, and what looks like them stays silent, on made-up requests
-
 //! of two processes.
 
 use crate::world::{Dice, World, find, kinds_of, ms, phase};

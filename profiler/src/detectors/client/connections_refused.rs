@@ -3,7 +3,8 @@
 //! **Claim.** So many connections were refused, not made in time, had no way to the target, or were broken. **Reads** `client.errors` by kind, `client.achieved`. **Needs** the errors alone.
 //! **Statistic.** Counts: five in the last 3 s, in two samples at least, and one in a thousand starts; a few breaks of a keep-alive connection that
 //! both ends use at once are usual.
-//! Beside instruments, which may have ended with the process that they watched, one in a hundred starts, and only while they have found nothing.
+//! Beside instruments, which may have ended with the process that they watched, one in a hundred starts, and only while they have found nothing;
+//! where most were refused, unless they have found that a process died: nothing else in a target lets nobody listen.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, episodes, evidence, plural};
-use super::{alone, attach, beside_instruments, unfit};
+use super::{BESIDE_DEATHS, BESIDE_INSTRUMENTS, alone, attach, beside_instruments, unfit};
 use crate::window;
 
 /// Window, seconds.
@@ -66,9 +67,14 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let claim = look_at(timeline, at);
     if !alone(timeline) {
         // Whoever is attached may have ended with the process, or see nothing of it: many that are lost are told all the same.
-        return beside_instruments(claim.filter(|c| c.severity == Severity::Critical));
+        let sort = claim.as_ref().map_or("", |(worst, _)| match KINDS[*worst].0 {
+            "connect-refused" => BESIDE_DEATHS,
+            _ => BESIDE_INSTRUMENTS,
+        });
+        let many = claim.map(|(_, claim)| claim).filter(|c| c.severity == Severity::Critical);
+        return beside_instruments(many, sort);
     }
-    let claim = claim.map(|mut claim| {
+    let claim = claim.map(|(_, mut claim)| {
         let shows = "deaths of its processes, its listen queue and its descriptors name the cause";
         claim.advice.push(attach(shows));
         claim
@@ -76,7 +82,8 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     Answer::of(claim, at.as_secs_f64() >= WINDOW_S, WINDOW_S)
 }
 
-fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
+/// Which of the kinds most are of, and the claim.
+fn look_at(timeline: &Timeline, at: RunTime) -> Option<(usize, Claim)> {
     let span = window::last(at, WINDOW_S);
     let mut seen: Vec<(usize, f64)> = Vec::new();
     let mut spans: Vec<Span> = Vec::new();
@@ -108,7 +115,7 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         )
     });
     let share = count / starts;
-    Some(Claim {
+    let claim = Claim {
         kind: FindingKind::ConnectionsRefused,
         identity: String::new(),
         subject: String::new(),
@@ -130,31 +137,35 @@ fn look_at(timeline: &Timeline, at: RunTime) -> Option<Claim> {
         episodes: episodes(spans, Duration::from_secs(1)),
         remedies: Vec::new(),
         sort: "",
-    })
+    };
+    Some((worst, claim))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detectors::client::BESIDE_INSTRUMENTS;
     use crate::detectors::testing::told_each;
     use timeline::LaneSpec;
 
     #[test]
     fn beside_instruments_many_that_are_lost_are_told_and_few_are_not() {
-        for (lost, told) in [(40.0, true), (4.0, false)] {
+        for (kind, lost, sort) in [
+            ("connect-refused", 40.0, Some(BESIDE_DEATHS)),
+            ("reset", 40.0, Some(BESIDE_INSTRUMENTS)),
+            ("connect-refused", 4.0, None),
+        ] {
             let rate = |name: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond);
             let lanes = [
-                (rate(names::ERRORS).about("connect-refused"), lost),
+                (rate(names::ERRORS).about(kind), lost),
                 (rate(names::ACHIEVED), 800.0),
                 (LaneSpec::level(names::LOOP_UTILISATION, "pid-1", Unit::Ratio), 0.1),
             ];
             let t = told_each(100, 10_000, lanes);
-            let Answer::Looked(claims) = look(&t, RunTime::from_ms(10_000)) else {
-                assert!(!told, "{lost}");
-                continue;
+            let told = match look(&t, RunTime::from_ms(10_000)) {
+                Answer::Looked(claims) => Some(claims[0].sort),
+                _ => None,
             };
-            assert!(told && claims[0].sort == BESIDE_INSTRUMENTS, "{lost}");
+            assert_eq!(told, sort, "{lost} {kind}");
         }
     }
 
@@ -163,7 +174,7 @@ mod tests {
         let rate = |name: &str| LaneSpec::rate(name, "gen-0", Unit::PerSecond);
         let lanes = [(rate(names::ERRORS).about("unreachable"), 40.0), (rate(names::ACHIEVED), 40.0)];
         let t = told_each(100, 10_000, lanes);
-        let claim = look_at(&t, RunTime::from_ms(10_000)).unwrap();
+        let (_, claim) = look_at(&t, RunTime::from_ms(10_000)).unwrap();
         assert_eq!(claim.severity, Severity::Critical);
         assert!(claim.claim.contains(" without a way to the target in 3 s"), "{}", claim.claim);
         assert!(claim.advice[0].contains("route"), "{:?}", claim.advice);

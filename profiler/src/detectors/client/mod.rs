@@ -29,6 +29,8 @@ const GENERATOR_S: f64 = 5.0;
 
 /// Sort of what is told though instruments are attached: it stands only while they have found nothing at the same time.
 pub(crate) const BESIDE_INSTRUMENTS: &str = "beside-instruments";
+/// Sort of what nothing explains that a living target may have: it stands unless they have found that a process has died.
+pub(crate) const BESIDE_DEATHS: &str = "beside-deaths";
 /// Kinds of this group.
 pub(crate) const KINDS: [FindingKind; 5] = [
     FindingKind::ThroughputKnee,
@@ -40,15 +42,24 @@ pub(crate) const KINDS: [FindingKind; 5] = [
 /// Why nothing is said where they have, or may yet.
 pub(crate) const LEFT_TO_INSTRUMENTS: &str = "left to the instruments that are attached to the target";
 
-/// Why this group does not speak at `at`: something is attached, or what clients feel is not the target's doing.
-fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
-    if alone(timeline) { unfit(timeline, at) } else { Some(beside_instruments(None)) }
+/// Does what instruments have found explain what is told beside them as `sort`?
+pub(crate) fn explains(found: FindingKind, sort: &str) -> bool {
+    match sort {
+        BESIDE_INSTRUMENTS => true,
+        BESIDE_DEATHS => found == FindingKind::WorkerLost,
+        _ => false,
+    }
 }
 
-/// What is said where something is attached: it is left to that, but for `claim`.
-fn beside_instruments(claim: Option<Claim>) -> Answer {
+/// Why this group does not speak at `at`: something is attached, or what clients feel is not the target's doing.
+fn silent(timeline: &Timeline, at: RunTime) -> Option<Answer> {
+    if alone(timeline) { unfit(timeline, at) } else { Some(beside_instruments(None, "")) }
+}
+
+/// What is said where something is attached: it is left to that, but for `claim`, which is of this sort.
+fn beside_instruments(claim: Option<Claim>, sort: &'static str) -> Answer {
     match claim {
-        Some(claim) => Answer::Looked(vec![Claim { sort: BESIDE_INSTRUMENTS, ..claim }]),
+        Some(claim) => Answer::Looked(vec![Claim { sort, ..claim }]),
         None => Answer::Unready(LEFT_TO_INSTRUMENTS.to_owned()),
     }
 }

@@ -17,7 +17,7 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::super::{Answer, Claim, ONSET, cannot_tell, evidence};
-use super::{Second, alone, attach, beside_instruments, seconds, unfit};
+use super::{BESIDE_INSTRUMENTS, Second, alone, attach, beside_instruments, seconds, unfit};
 use crate::stats::{Trend, median, trend};
 use crate::window;
 
@@ -60,7 +60,8 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     let unfit = unfit(timeline, at);
     if !alone(timeline) {
         let fit = unfit.is_none();
-        return beside_instruments(fit.then(|| backlog::beside_instruments(timeline, at)).flatten());
+        let backlog = fit.then(|| backlog::beside_instruments(timeline, at)).flatten();
+        return beside_instruments(backlog, BESIDE_INSTRUMENTS);
     }
     if let Some(unfit) = unfit {
         return unfit;

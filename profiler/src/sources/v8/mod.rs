@@ -1,6 +1,6 @@
 //! The V8 source: heap by generations, collections, loop, offload, requests, connections, calls of others, pools, caches and profiles of Node.js and Deno, through the inspector.
 //!
-//! Owns attaching and the rhythm of reading: one thread for each process. What is installed in the target is
+//! Owns attaching: who is looked into, and what is said of it; each process is read on a thread of its own (`watcher`). What is installed in the target is
 //! `observers.js` with its parts, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
 //! opened is closed again, one that was open stays open. Nothing but loopback is spoken to.
 //!
@@ -11,8 +11,10 @@ mod guard;
 mod inspector;
 mod joiners;
 mod observers;
+mod process;
 mod profile;
 mod readers;
+mod watcher;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,30 +22,19 @@ use std::time::Duration;
 
 use thiserror::Error;
 use timeline::MonoNs;
-use timeline::probe::TICK_MS;
 use timeline::text::plural;
 
-use super::age::Age;
-use super::batches::{Answered, Batches};
-use super::patience::patiently;
-use super::place::deadline;
 use super::stacks::Stacks;
-use super::troubles::Troubles;
-use super::{AttachError, Attached, Crew, Shared, Sink, Source, discover};
-use devtools::Session;
+use super::{AttachError, Attached, Crew, Shared, Sink, discover};
 use guard::Guard;
 pub use guard::{GuardCommand, guard};
 use inspector::Before;
 use joiners::Joiners;
-use observers::{About, Observers, Times};
-use profile::{Profiles, Signs};
-use readers::Claim;
+use observers::Times;
+use process::Process;
 pub use readers::Readers;
+use watcher::Watcher;
 
-/// From one clearing of the inspector's list of console messages to the next, in a process whose inspector dyno opened: it keeps what was logged.
-const CLEAR_EVERY: Duration = Duration::from_secs(5);
-/// How often a process is asked while it fails.
-const RETRY_PERIOD: Duration = Duration::from_millis(500);
 /// Most processes that are attached: a cluster has as many as the machine has cores, and each costs us a thread.
 const MAX_PROCESSES: usize = 64;
 
@@ -392,165 +383,6 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// One process with its observers in place, which are taken back when it is dropped.
-struct Process {
-    place: Place,
-    address: SocketAddr,
-    session: Option<Session>,
-    observers: Observers,
-    about: About,
-    readers: Readers,
-    claim: Option<Claim>,
-    /// Something was found by searching its heap.
-    searched: bool,
-    /// The inspector's list of console messages was last cleared.
-    cleared: MonoNs,
-}
-
-impl Process {
-    /// Installs the observers by way of its inspector, which makes way for others that may want its port if dyno opened it.
-    fn begin(
-        place: Place,
-        Inspector { address, opened }: Inspector,
-        guard: Option<&mut Guard>,
-        readers: &Readers,
-    ) -> Result<Self, V8Error> {
-        let observers = Observers::new(opened);
-        // Asked again, it finds the same observers, which may have come to stand meanwhile.
-        let (session, (about, claim)) = patiently(&V8Error::TimedOut, || {
-            let mut session = Session::open(address)?;
-            stand(place, &observers, &mut session, readers).map(|stood| (session, stood))
-        })?;
-        if let (Some(guard), Some(pid)) = (guard, place.pid()) {
-            guard.stands(pid);
-        }
-        let (session, readers, claim) = (Some(session), readers.clone(), Some(claim));
-        let (searched, cleared) = (false, MonoNs::now());
-        let mut process =
-            Self { place, address, session, observers, about, readers, claim, searched, cleared };
-        if let (true, Some(pid)) = (opened, place.pid()) {
-            process.make_way(pid);
-        }
-        Ok(process)
-    }
-
-    /// Node.js opens every inspector on the same port, and stays silent where that is taken, also by one that another dyno reads: who has it goes to
-    /// a free one. Who cannot go in time, since its loop stands still or somebody else is connected, stays, and is read there.
-    fn make_way(&mut self, pid: u32) {
-        let Some(mut session) = self.session.take() else { return };
-        let before = inspector::listening(pid);
-        let until = deadline(inspector::GOING);
-        let told = self.observers.move_on(&mut session, inspector::aside(pid), until);
-        // It goes once nobody is connected.
-        drop(session);
-        // Who has not answered may have heard it all the same.
-        if matches!(told, Ok(()) | Err(V8Error::TimedOut)) {
-            self.address = inspector::moved(pid, self.address, &before).unwrap_or(self.address);
-        }
-        self.session = Session::open(self.address).ok();
-    }
-
-    /// Has it forget what it has measured so far, and wait on. What has failed is told once it is read.
-    fn start_over(&mut self) {
-        if let Some(mut session) = self.session.take()
-            && self.observers.begin(&mut session).is_ok()
-        {
-            self.session = Some(session);
-        }
-    }
-
-    /// Searches its heap; says in words what came of it.
-    fn search(&mut self) -> String {
-        let pid = self.about.pid;
-        if self.session.is_none() {
-            self.session = Session::open(self.address).ok();
-        }
-        let found = self.session.as_mut().map(|session| self.observers.search(session));
-        self.searched |= matches!(found, Some(Ok(1..)));
-        match found {
-            Some(Ok(n)) => format!("{n} found (pools, caches and clients) in process {pid}"),
-            Some(Err(why)) => format!("nothing in process {pid} ({why})"),
-            None => format!("nothing in process {pid}"),
-        }
-    }
-
-    /// What happened after tick `since`, and whether the observers had to be installed anew for it.
-    fn read(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
-        self.ask(since).map_err(|why| match self.place {
-            Place::Process(pid) if !discover::runs(pid) => V8Error::Gone(pid),
-            _ => why,
-        })
-    }
-
-    /// The same, whoever is behind the address. A connection that is broken, or slow beyond bearing, is given up, and the next turn takes a new one.
-    fn ask(&mut self, since: u64) -> Result<(Answered, bool), V8Error> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => Session::open(self.address)?,
-        };
-        let mut anew = false;
-        let mut answered = self.observers.read(&mut session, since)?;
-        if answered.is_none() {
-            // Nobody read for so long that they removed themselves, or another process is behind the address: whoever it is was asked for by
-            // its address alone.
-            if let Place::Process(pid) = self.place
-                && !inspector::is_of(pid, self.address)
-            {
-                return Err(V8Error::Unreachable("another process listens there now".to_owned()));
-            }
-            self.claim = None;
-            let (about, claim) = stand(self.place, &self.observers, &mut session, &self.readers)?;
-            (self.about, self.claim) = (about, Some(claim));
-            anew = true;
-            answered = self.observers.read(&mut session, 0)?;
-        }
-        let answered =
-            answered.ok_or_else(|| V8Error::Observers("they are gone as soon as installed".to_owned()))?;
-        self.clear_console(&mut session)?;
-        self.session = Some(session);
-        Ok((answered, anew))
-    }
-
-    /// While an inspector is open it keeps the last thousand messages of the console with all that they hold on to.
-    fn clear_console(&mut self, session: &mut Session) -> Result<(), V8Error> {
-        let now = MonoNs::now();
-        if !self.observers.opened || now.since(self.cleared) < CLEAR_EVERY {
-            return Ok(());
-        }
-        self.cleared = now;
-        session.tell("Runtime.discardConsoleEntries", serde_json::json!({}))
-    }
-}
-
-/// Has the observers stand in a process that nobody reads yet; in one that is read already they are not left.
-fn stand(
-    place: Place,
-    observers: &Observers,
-    session: &mut Session,
-    readers: &Readers,
-) -> Result<(About, Claim), V8Error> {
-    let mut about = observers.install(session)?;
-    // In a container a process knows itself by another id than we do.
-    about.pid = place.pid().unwrap_or(about.pid);
-    match readers.claim(about.pid) {
-        Ok(claim) => Ok((about, claim)),
-        Err(why) => {
-            let _ = observers.remove(session); // unread, they would go by themselves
-            Err(why)
-        }
-    }
-}
-
-impl Drop for Process {
-    /// A target that cannot be reached any more takes them back itself.
-    fn drop(&mut self) {
-        let session = self.session.take().map_or_else(|| Session::open(self.address), Ok);
-        if let Ok(mut session) = session {
-            let _ = self.observers.remove(&mut session);
-        }
-    }
-}
-
 /// What was attached and what cannot be seen, one line.
 fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> String {
     let Some(first) = attached.first() else {
@@ -612,101 +444,4 @@ fn other_services(attached: &[Process], served: Option<u16>) -> String {
         }
     }
     text
-}
-
-/// Reads one process.
-struct Watcher {
-    source: &'static str,
-    instance: String,
-    label: String,
-    process: Process,
-    batches: Batches,
-    troubles: Troubles,
-    age: Age,
-    newest: MonoNs,
-    signs: Signs,
-    over: bool,
-}
-
-impl Watcher {
-    fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
-        let source = process.about.runtime.name();
-        let instance = format!("pid-{}", process.about.pid);
-        Self {
-            source,
-            label: format!("{source} {}", process.about.pid),
-            process,
-            batches: Batches::new(source, &instance, since),
-            troubles: Troubles::new(source),
-            age: Age::declare(source, &instance, sink),
-            newest: since,
-            signs: Signs::default(),
-            over: false,
-            instance,
-        }
-    }
-
-    /// Says so where the process listens at the port that is `served` and its main thread does not: who is seen is not who serves.
-    fn say_who_serves(&self, served: Option<u16>, sink: &mut dyn Sink) {
-        let Process { place, about, .. } = &self.process;
-        let (Some(port), Some(pid), Some(ports)) = (served, place.pid(), &about.ports) else { return };
-        let listens = inspector::listening(pid).iter().any(|address| address.port() == port);
-        if listens && !ports.contains(&port) {
-            let text = format!(
-                "{}: port {port} is served by a worker thread, or by native code: loop, heap, requests and connections here are the main thread's",
-                self.instance
-            );
-            sink.remark(self.source, &text);
-        }
-    }
-
-    /// Reads it on a thread, and has it profiled on another.
-    fn run(self, crew: &Crew, stacks: &Stacks, sink: &Shared) {
-        let Process { place, address, .. } = self.process;
-        let profiles = Profiles::new(place, address, &self.instance, &self.signs, stacks.clone());
-        crew.run(self, sink.clone());
-        crew.run(profiles, sink.clone());
-    }
-
-    fn read(&mut self, sink: &mut dyn Sink) -> Result<(), V8Error> {
-        let (answered, anew) = self.process.read(self.batches.seq())?;
-        if anew {
-            self.batches.begin_anew();
-            if std::mem::take(&mut self.process.searched) {
-                let text = format!(
-                    "{}: what was found by searching its heap is seen no more: its observers had to be installed anew",
-                    self.instance
-                );
-                sink.remark(self.source, &text);
-            }
-        }
-        self.signs.see(&answered.batch, self.process.about.pid);
-        let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
-        self.newest = self.newest.max(newest.unwrap_or(self.newest));
-        Ok(())
-    }
-}
-
-impl Source for Watcher {
-    fn name(&self) -> &str {
-        &self.label
-    }
-
-    fn period(&self) -> Duration {
-        if self.troubles.lasting() { RETRY_PERIOD } else { Duration::from_millis(TICK_MS) }
-    }
-
-    fn poll(&mut self, sink: &mut dyn Sink) {
-        let read = self.read(sink);
-        self.over = read.as_ref().is_err_and(V8Error::is_final);
-        if self.over || matches!(read, Err(V8Error::Ending)) {
-            self.signs.end();
-        }
-        self.troubles.after(&self.instance, read, V8Error::state, sink);
-        self.age.tell(self.newest, MonoNs::now(), sink);
-    }
-
-    fn is_over(&self) -> bool {
-        self.over
-    }
 }
