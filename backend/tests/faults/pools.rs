@@ -1,9 +1,10 @@
 //! The faults of pools and the database, switched in a real worker over either database: each does its work, and its cure
 //! does not. What is compared are counts and orders, which need no round trip of the embedded database's kind.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use timeline::MonoNs;
 
 use crate::common::servers::postgres::Postgres;
 use crate::common::{self, Backend, life, wait_for};
@@ -290,8 +291,8 @@ fn a_worker_that_is_relieved_leaves_the_index_away_for_its_successor() {
     });
     let ended = || backend.truth().iter().filter(|line| line.ends_with("ended")).count();
     assert!(wait_for(|| ended() == 1), "{:?}", backend.truth());
-    let after = Instant::now();
-    while after.elapsed() < Duration::from_secs(1) {
+    let after = MonoNs::now();
+    while MonoNs::now().since(after) < Duration::from_secs(1) {
         assert!(!indexed());
     }
     backend.cure();
