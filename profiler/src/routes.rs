@@ -15,6 +15,8 @@ use crate::window;
 /// Least correlation of a lane with a route's requests for the lane to follow them: with the 30 ticks of 3 s a correlation
 /// of unrelated series exceeds 0.5 once in 400 times.
 const FOLLOWS: f64 = 0.5;
+/// One of so many ticks, those in which most requests ended, may be a burst: the lane must follow the others', too.
+const BURST: usize = 15;
 /// Least ticks for a correlation to be worth its name.
 const LEAST_TICKS: usize = 15;
 
@@ -76,7 +78,11 @@ pub fn mover(timeline: &Timeline, name: &str, instances: &[&str], span: Span) ->
 fn follows(route: &str, pairs: &[(f64, f64)]) -> Option<Mover> {
     let (requests, all) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
     let (correlation, each) = correlated(pairs)?;
-    (correlation >= FOLLOWS).then(|| Mover {
+    // Once everybody who waited ends at once: all routes end then, and all that is counted goes with each of them.
+    let mut usual = pairs.to_vec();
+    usual.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (without, _) = correlated(&usual[pairs.len() / BURST..])?;
+    (correlation >= FOLLOWS && without >= FOLLOWS).then(|| Mover {
         route: route.to_owned(),
         requests,
         each,

@@ -92,6 +92,22 @@ fn churn_begins_with_its_step_though_few_requests_allocated_much_before() {
     }
 }
 
+/// A loop stood still, and all who waited end at once, of whatever route; so does the job that allocates.
+#[test]
+fn what_is_allocated_while_a_queue_is_let_go_of_is_laid_to_no_route() {
+    let burst = |tick: &mut Tick, t: u64, dice: &mut Dice| {
+        drawing(tick, dice, 0.01);
+        if t == FROM {
+            (0..120).for_each(|_| tick.request("/page", 900_000.0));
+            tick.allocated += 120.0 * MIB * 10.0;
+        }
+    };
+    for seed in 0..3 {
+        let d = run(seed, 24, |tick, _, t, dice| burst(tick, t, dice)).diagnose();
+        assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
+    }
+}
+
 #[test]
 fn a_file_worked_through_as_a_stream_is_neither_churn_nor_bloat() {
     for seed in 0..3 {
