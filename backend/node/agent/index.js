@@ -33,7 +33,7 @@ export class Agent {
     this.pauses = new Pauses(this.#lanes);
     watchLoop(this.#lanes, this.pauses);
     watchHeap(this.#lanes, this.pauses);
-    watchAllocation(this.#lanes);
+    watchAllocation(this.#lanes, this.pauses);
     watchOffload(this.#lanes);
     watchProcess(this.#lanes);
     this.requests = new Requests(this.#lanes);
