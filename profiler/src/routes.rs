@@ -77,17 +77,17 @@ pub fn mover(timeline: &Timeline, name: &str, instances: &[&str], span: Span) ->
 /// The line through what was counted over the ends of a route, by least squares.
 fn follows(route: &str, pairs: &[(f64, f64)]) -> Option<Mover> {
     let (requests, all) = pairs.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
-    let (correlation, each) = correlated(pairs)?;
+    let each = slope(pairs)?;
     // Once everybody who waited ends at once: all routes end then, and all that is counted goes with each of them.
     let mut usual = pairs.to_vec();
     usual.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let (without, _) = correlated(&usual[pairs.len() / BURST..])?;
-    (correlation >= FOLLOWS && without >= FOLLOWS).then(|| Mover {
-        route: route.to_owned(),
-        requests,
-        each,
-        share: each * requests / all,
-    })
+    slope(&usual[pairs.len() / BURST..])?;
+    Some(Mover { route: route.to_owned(), requests, each, share: each * requests / all })
+}
+
+/// What is counted for each request, where it follows them.
+fn slope(pairs: &[(f64, f64)]) -> Option<f64> {
+    correlated(pairs).filter(|line| line.0 >= FOLLOWS).map(|line| line.1)
 }
 
 /// Correlation of the second of each pair, one a tick, with the first, and the slope by least squares; none of too few ticks. Not a number where one of

@@ -173,7 +173,7 @@
   let collected = () => {};
   /** Time in collections so far, s, and how many there were: all of them, also those that are too short to be told as events. */
   let collecting = 0;
-  const byKind = { minor: 0, major: 0, incremental: 0, all: 0 };
+  const byKind = { minor: 0, major: 0, incremental: 0 };
   const watchCollections = () => {
     if (!collections) return;
     // Their numbers differ from version to version. What is none of them is the young generation's other collector, minor mark-sweep, which
@@ -194,7 +194,6 @@
           if (start < begun) continue;
           collecting += entry.duration / 1e3;
           byKind[kind] += 1;
-          byKind.all += 1;
           note(`pause.${kind}`, start, start + entry.duration * 1e6);
         }
       }),
@@ -254,7 +253,8 @@
     if (!collections) return;
     const lookAt = () => {
       const { used_heap_size, external_memory } = v8.getHeapStatistics();
-      const all = { at: mono(), used: used_heap_size + external_memory, young: 0, room: 0, minor: byKind.minor, collected: byKind.all };
+      const { minor, major, incremental } = byKind;
+      const all = { at: mono(), used: used_heap_size + external_memory, young: 0, room: 0, minor, collected: minor + major + incremental };
       for (const { space_name, space_size, space_used_size } of v8.getHeapSpaceStatistics()) {
         if (!space_name.startsWith('new_')) continue;
         all.young += space_used_size;
