@@ -7,7 +7,7 @@ use timeline::fault::FaultKind;
 use timeline::{FindingKind, Status};
 
 use super::case::{Began, Case, End, Found, Seen, Sort};
-use super::slow::least_data_s;
+use super::slow::{least_data_s, shows_in_s};
 
 /// A fault that truly lasted for less, a slow one after the least data that it takes, is as if it had never taken effect, seconds: two
 /// looks of the detectors.
@@ -121,7 +121,7 @@ fn wanted(case: &Case, seen: &Seen) -> Vec<Wanted> {
 /// Was there time for anybody to see it? A file that is sent when the switch is thrown may take until the fault ends.
 fn lasted(case: &Case, fault: FaultKind, onset_s: f64) -> bool {
     let end_ms = case.faults.iter().find(|f| f.fault == fault).map(|f| f.at_ms + f.for_ms);
-    end_ms.is_none_or(|end| onset_s + least_data_s(fault) + LEAST_S <= end as f64 / 1e3)
+    end_ms.is_none_or(|end| onset_s + shows_in_s(fault) + LEAST_S <= end as f64 / 1e3)
 }
 
 fn look_for(began: &Began, onset_s: f64, findings: &[Found]) -> Wanted {
@@ -221,6 +221,13 @@ mod tests {
             outcome(&Case { faults, ..case(Sort::Fault, "leak") }, End::Valid, vec![], truth).outcome
         };
         assert_eq!([leak(13_000), leak(14_500)], [Outcome::Void, Outcome::Missed]);
+        // So does a queue, which is timed from its onset all the same.
+        let queue = |for_ms| {
+            let faults = vec![Injected { fault: FaultKind::SlowConsumer, ..injected(for_ms) }];
+            let truth = vec![began(FaultKind::SlowConsumer, 7.0, Some(12.0))];
+            outcome(&Case { faults, ..case(Sort::Fault, "slow-consumer") }, End::Valid, vec![], truth).outcome
+        };
+        assert_eq!([queue(10_500), queue(11_500)], [Outcome::Void, Outcome::Missed]);
     }
 
     #[test]

@@ -452,6 +452,28 @@ fn a_collection_whose_helpers_have_the_cores_is_a_pause_and_a_neighbour_is_none(
     assert_eq!(kinds_of(&without_a_core(10)), []);
 }
 
+/// Each 1.5 s the loop of shop-0 turns 80 ms late, because it was `busy` or for no reason of its own; a collection takes `collected` of it.
+fn late_for_80_ms(busy: bool, collected: u64) -> Vec<FindingKind> {
+    let mut w = build(&Setup { seconds: 24, ..Setup::default() });
+    let kind = if busy { kinds::PAUSE_WORKER_STALL } else { kinds::PAUSE_HICCUP };
+    for at in (12_000..24_000).step_by(1_500) {
+        w.event(kind, "shop-0", ms(at), ms(at + 80), &[], 0.0);
+        w.event(kinds::PAUSE_MAJOR, "shop-0", ms(at), ms(at + collected), &[], 0.0);
+    }
+    kinds_of(&w.diagnose())
+}
+
+#[test]
+fn collections_count_from_half_of_what_a_standstill_without_a_reason_takes_to_count() {
+    assert!(late_for_80_ms(true, 75).contains(&FindingKind::LongPause));
+    assert!(late_for_80_ms(false, 75).contains(&FindingKind::LongPause));
+    assert!(
+        !late_for_80_ms(true, 20).contains(&FindingKind::LongPause),
+        "the work of its loop, and little else"
+    );
+    assert_eq!(late_for_80_ms(false, 20), []);
+}
+
 /// Each 1.5 s shop-0 stands still for 600 ms, of which it was ready to run for 540, with a collection of 335 ms in it; so much of the CPU is in
 /// use, and shop-1 lacks a core at the same time or does not.
 fn starved_collections(cpu: f64, both: bool) -> bool {

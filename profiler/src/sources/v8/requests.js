@@ -99,6 +99,8 @@
 
   /** What `writeHead` alone is given stands in the text of the head, and nowhere else. */
   const isStream = (answer) => {
+    // On a connection that is kept, an answer without chunks has said how long it is, which no stream does: most are told from one by that.
+    if (answer.chunkedEncoding === false && answer.shouldKeepAlive) return false;
     const type = answer.getHeader('content-type');
     return type === undefined ? /^content-type:.*event-stream/im.test(answer._header ?? '') : String(type).includes('event-stream');
   };
