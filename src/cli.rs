@@ -211,7 +211,7 @@ pub struct RunArgs {
     /// Values for the scenario's variables.
     #[command(flatten)]
     pub vars: Vars,
-    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `node=PID`, `node=127.0.0.1:9229`, `node+heap` (searches the heap
+    /// What to read beside the load: `auto`, `none`, `process`, `node`, `deno`, `bun`, `node=PID`, `node=127.0.0.1:9229`, `node+heap` (searches the heap
     /// for pools, too), `jvm`, `jvm=PID`,
     /// `metrics=http://127.0.0.1:PORT/metrics`, `otlp` (receives at 127.0.0.1:4318, and 4317 by gRPC), `otlp=127.0.0.1:PORT`,
     /// `agent=http://127.0.0.1:PORT` (its token in DYNO_TOKEN),

@@ -128,7 +128,7 @@ fn a_stop_ends_all_its_children() {
 fn a_bench_of_sources_says_what_this_machine_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.jsonl");
-    let output = bench("sources", "node,deno,metrics,otlp,jvm,redis", &file);
+    let output = bench("sources", "node,deno,bun,metrics,otlp,jvm,redis", &file);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = report["rows"].as_array().unwrap();
@@ -139,6 +139,7 @@ fn a_bench_of_sources_says_what_this_machine_lacks() {
     let lacks = [
         "node: node",
         "deno: deno",
+        "bun: bun",
         "metrics: node",
         "otlp: node",
         "jvm: javac",

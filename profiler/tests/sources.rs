@@ -451,15 +451,14 @@ fn attach_alone(child: &Child, kept: &Kept) -> Attached {
 }
 
 #[test]
-fn that_the_inspector_of_bun_is_not_read_is_part_of_its_line() {
+fn how_bun_is_looked_into_is_part_of_its_line() {
     let line = |runtime, unseen| {
         let process = Process { pid: std::process::id(), runtime, worker: false };
         let (processes, forwarders) = (vec![process], Vec::new());
         let served = Served { port: own_port(), processes, forwarders, hidden: 0, apart: false };
         attach_served(&served, unseen, Box::new(Kept::default())).unwrap().about().to_owned()
     };
-    let said =
-        "; Bun's inspector is not read: it tells of heap and CPU by WebKit's protocol alone, not by V8's";
+    let said = "; Bun's heap and loop are told by an inspector whose path is known: start it with --inspect=127.0.0.1:6499/dyno";
     let told = line(Runtime::Bun, UNSEEN);
     assert!(told.ends_with(&format!("{UNSEEN}{said}")), "{told}");
     // An agent tells what it has.

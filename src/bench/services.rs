@@ -31,6 +31,8 @@ pub enum Watched {
     NodePool,
     /// Deno by its inspector.
     Deno,
+    /// Bun by its inspector.
+    Bun,
     /// Node.js with prom-client by its page.
     Metrics,
     /// Node.js that sends by OpenTelemetry's SDK ten times a second, beside itself without the SDK.
@@ -47,10 +49,11 @@ pub enum Watched {
 
 impl Watched {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Agent,
         Self::Node,
         Self::Deno,
+        Self::Bun,
         Self::Metrics,
         Self::Otlp,
         Self::Jvm,
@@ -67,6 +70,7 @@ impl Watched {
             Self::Agent => "agent",
             Self::Node | Self::NodePage | Self::NodePool => "node",
             Self::Deno => "deno",
+            Self::Bun => "bun",
             Self::Metrics => "metrics",
             Self::Otlp => "otlp",
             Self::Jvm => "jvm",
@@ -84,6 +88,7 @@ impl Watched {
             Self::NodePage => "Node.js with a page of 1,000 products",
             Self::NodePool => "Node.js with a page of 1,000 products and a pool",
             Self::Deno => "Deno",
+            Self::Bun => "Bun",
             Self::Metrics => "Node.js with prom-client",
             Self::Otlp => "Node.js with OpenTelemetry",
             Self::Jvm => "JVM",
@@ -110,6 +115,7 @@ impl Watched {
             Self::Agent | Self::Process | Self::Host => return None,
             Self::Node | Self::NodePage | Self::NodePool | Self::Metrics | Self::Otlp => "node",
             Self::Deno => "deno",
+            Self::Bun => "bun",
             Self::Jvm => "javac", // what runs a source file
             Self::Store(kind) => return kind.missing(),
         };
@@ -182,6 +188,10 @@ impl Service {
                 let flags = ["run", "--no-prompt", "--allow-net", "--inspect=127.0.0.1:0"];
                 script(place, "deno", &flags, "served.mjs", DENO, &[])?
             }
+            Watched::Bun => {
+                let inspector = format!("--inspect=127.0.0.1:{}/dyno", free_port()?);
+                script(place, "bun", &[&inspector], "served.js", BUN, &[])?
+            }
             Watched::Node | Watched::NodePage | Watched::NodePool | Watched::Metrics | Watched::Otlp => {
                 let to = otlp.map(|port| format!("http://127.0.0.1:{port}/v1/metrics")).unwrap_or_default();
                 let page = if watched == Watched::Metrics { "page" } else { "" };
@@ -217,6 +227,7 @@ impl Service {
             }
             (Watched::Node | Watched::NodePage | Watched::NodePool, _) => format!("node={pid}"),
             (Watched::Deno, _) => format!("deno={pid}"),
+            (Watched::Bun, _) => format!("bun={pid}"),
             (Watched::Metrics, _) => format!("metrics=http://127.0.0.1:{port}/metrics"),
             (Watched::Otlp, _) => format!("otlp=127.0.0.1:{}", otlp.unwrap_or_default()),
             (Watched::Jvm, _) => format!("jvm={pid}"),
@@ -317,6 +328,12 @@ Deno.serve({ port: 0, hostname: '127.0.0.1', onListen: (at) => console.log(at.po
   new Response(JSON.stringify({ items: Array.from({ length: 20 }, (_, i) => ({ i, name: `item ${i}` })) })));
 for await (const _ of Deno.stdin.readable);
 Deno.exit();
+";
+
+const BUN: &str = r"
+const fetch = () => new Response(JSON.stringify({ items: Array.from({ length: 20 }, (_, i) => ({ i, name: `item ${i}` })) }));
+console.log(Bun.serve({ port: 0, hostname: '127.0.0.1', fetch }).port);
+process.stdin.on('end', () => process.exit(0)).resume();
 ";
 
 /// The JDK's own server, on one thread.

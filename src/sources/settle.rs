@@ -32,8 +32,7 @@ const NO_PAGE: &str = "no page of metrics was found at /metrics or /actuator/pro
 const NOT_INSIDE: &str =
     "not looked inside: `--attach node` or `--yes` lets dyno open the inspector and install observers";
 /// ... or will do.
-const NOT_INSIDE_LATER: &str = "if what comes runs on Node.js or Deno it is not looked inside: `--attach node` or `--yes` lets dyno open the inspector \
-    and install observers";
+const NOT_INSIDE_LATER: &str = "who comes to serve it is not looked inside: `--attach node` or `--yes` lets dyno open inspectors and install observers";
 
 /// Where the target is, as far as it matters to what is attached.
 #[derive(Default)]
@@ -397,7 +396,11 @@ impl Settled {
                 let served = found.map_err(failed)?;
                 let inside = on_v8(&served);
                 if inside.is_empty() && !served.processes.is_empty() {
-                    return Err(not_on("node", &served, "by Node.js or Deno"));
+                    return Err(not_on(
+                        "node",
+                        &served,
+                        "by Node.js, Deno, or a Bun whose inspector is at a known path (--inspect=127.0.0.1:6499/dyno)",
+                    ));
                 }
                 (places(&inside), Some(served.port), serving(&inside, served.port))
             }
@@ -460,7 +463,7 @@ fn on(served: &Served, runtime: fn(&Runtime) -> bool) -> Vec<&Process> {
 }
 
 fn on_v8(served: &Served) -> Vec<&Process> {
-    on(served, |r| matches!(r, Runtime::Node | Runtime::Deno))
+    served.processes.iter().filter(|p| v8::reads(p)).collect()
 }
 
 fn not_on(word: &str, served: &Served, wanted: &str) -> anyhow::Error {
@@ -478,7 +481,7 @@ fn places(processes: &[&Process]) -> Vec<Place> {
 
 fn serving(processes: &[&Process], port: u16) -> String {
     if processes.is_empty() {
-        return format!("nobody serves port {port} yet, and what comes may run on Node.js or Deno");
+        return format!("nobody serves port {port} yet, and what comes may have an inspector");
     }
     format!("{} serves port {port}", described(processes))
 }

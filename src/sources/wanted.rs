@@ -65,6 +65,7 @@ const FORMS: &[Form] = &[
     ("node", "node[=PID|=ADDRESS:PORT]", |place| v8(place, Search::No)),
     ("node+heap", "node+heap[=PID|=ADDRESS:PORT]", |place| v8(place, Search::Heap)),
     ("deno", "deno[=PID|=ADDRESS:PORT]", |place| v8(place, Search::No)),
+    ("bun", "bun[=PID|=ADDRESS:PORT]", |place| v8(place, Search::No)),
     ("jvm", "jvm[=PID]", jvm),
     ("metrics", "metrics=http://ADDRESS:PORT/PATH", metrics),
     ("otlp", "otlp[=ADDRESS:PORT]", otlp),
@@ -187,7 +188,7 @@ mod tests {
         assert_eq!(Attach::parse("otlp=localhost:9").unwrap(), Attach::Otlp("127.0.0.1:9".parse().unwrap()));
         assert_eq!(Attach::parse("jvm=12").unwrap(), Attach::Jvm(Some(12)));
         let forms = "auto, none, process, agent=http://ADDRESS:PORT, node[=PID|=ADDRESS:PORT], node+heap[=PID|=ADDRESS:PORT], \
-            deno[=PID|=ADDRESS:PORT], jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT, \
+            deno[=PID|=ADDRESS:PORT], bun[=PID|=ADDRESS:PORT], jvm[=PID], metrics=http://ADDRESS:PORT/PATH, otlp[=ADDRESS:PORT], redis=redis://ADDRESS:PORT, \
             postgres=postgres://USER@ADDRESS:PORT/DATABASE, rabbitmq=http://USER@ADDRESS:PORT";
         let rabbit = Attach::parse("rabbitmq=http://me@127.0.0.1:15672").unwrap();
         assert!(matches!(rabbit, Attach::Store { kind: Store::RabbitMq, .. }));

@@ -1,7 +1,7 @@
 //! Cache avalanche: many keys expire in the same instant, and all of them are loaded at once.
 //!
 //! **Claim.** A large part of a cache's keys ran out together, so most look-ups missed for a while and loaded, each key
-//! once. **Reads** `cache.NAME.{hits,misses,loads,duplicate-loads,expired,removed,evictions,absent-loads,entries,loads-in-flight}`.
+//! once. **Reads** `cache.NAME.{hits,misses,loads,duplicate-loads,expired,removed,evictions,absent-loads,entries,load}`.
 //! **Statistic.** A *mass miss* (`cache_cells`): within 300 ms the share of look-ups that miss leaps to half or more, and so
 //! do the keys that are loaded. It is an avalanche where most of the keys loaded meanwhile had expired, and neither were removed nor evicted nor
 //! are absent. `expired` comes late and in heaps where a cache tidies up now and then, so it is asked for an amount and

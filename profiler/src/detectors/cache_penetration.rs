@@ -2,7 +2,7 @@
 //!
 //! **Claim.** Loads find that there is no such thing, and the cache does not remember that. **Reads**
 //! `cache.NAME.{absent-loads,absent-hits,loads,hits,misses}`, for the law `entries`, `expired`, `evictions`, `removed`, and events
-//! `cache.refresh`. **Statistic.** In the last 2 s nearly all answers "no such thing" came from loads and not from the cache, they are most of the
+//! `cache.refresh`. **Statistic.** In the last 2 s two thirds of the answers "no such thing" and more came from loads and not from the cache, they are most of the
 //! loads, and a part of all look-ups that matters. **Needs** a second of it. **Law.** Entries are kept: what is
 //! loaded and not remembered leaves no entry, so entries that came (their growth, and what expired, was removed or evicted) are
 //! loads less absent ones. Or the same keys are loaded again within seconds. Either confirms it; where entries came for the

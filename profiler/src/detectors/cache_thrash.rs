@@ -2,7 +2,8 @@
 //!
 //! **Claim.** A cache evicts about as much as it loads, and still misses often. **Reads**
 //! `cache.NAME.{evictions,loads,hits,misses,entries,absent-loads}` and, for the size of the working set, events `cache.refresh`. **Statistic.** Over
-//! the last 2 s evictions are most of what is loaded, in most samples, and the share of misses is high. **Needs** two seconds of full cache.
+//! the last 2 s evictions are most of what is loaded, in one sample of eight (caches make room in heaps), and the share of misses is high. **Needs**
+//! two seconds of full cache.
 //! **Law.** A full cache gives one entry for each that comes: evictions = loads that are kept; where that holds and the level of
 //! entries stands still, it is confirmed. A server that tells of itself (Redis) knows no loads: what was missed stands for them, and its
 //! memory must be at its limit, too.

@@ -1,7 +1,7 @@
 //! Downstream cascade: a service behind has become slow, and the routes that call it have become slow with it.
 //!
 //! **Claim.** Calls of a service take much longer than they did (or than the routes took before they called it), and the time that routes take
-//! more is the time that they wait for it. **Reads** `downstream.NAME.{time,calls,in-flight}`, `server.handler`. **Statistic.** Medians of the last 3 s (6 s, where calls are too few) against those from 30 s to 5 s before, of the service and of each route; a route is
+//! more is the time that they wait for it. **Reads** `downstream.NAME.{time,in-flight}`, `server.handler`. **Statistic.** Medians of the last 3 s (6 s, where calls are too few) against those from 30 s to 5 s before, of the service and of each route; a route is
 //! *slowed* if its median has doubled and grown by 50 ms. **Needs** eight calls, and ten earlier requests of the route; what calls took before the
 //! route slowed is asked where they were made at all. **Law.** Time is kept: what
 //! the slowed routes take more, all requests together, is what calls take more, all calls together. Where both sums

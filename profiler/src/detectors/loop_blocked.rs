@@ -2,14 +2,15 @@
 //!
 //! **Claim.** Requests of one route do so much in one go that everybody else waits for it. **Reads** events `pause.worker-stall` (what no
 //! hiccup of the process explains), lanes `server.handler`, `loop.utilisation`, `loop.delay`. **Needs** the events, told by whoever watches the loop itself and so tells `loop.delay`, too; the route needs the lane. **Statistic.** At least three
-//! stalls in 6 s, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
+//! stalls in 6 s, or two of a second and more, none of them while the target stopped its work itself (that is a pause). *Blame:* the request that
 //! blocks has itself been in its handler for the whole stall and ends soon after it; so the route whose requests of that length end beside
 //! nearly all stalls, and hardly ever elsewhere, is to blame. Those who waited were as long in their handlers, but not beside every stall,
 //! or several for each. Where the route's others wait for something else (a full pool), those count that were in their handler for the stall and
 //! nothing beside. Where blocking requests come one after another and make one stall, those count that end inside of it: at instants of their
 //! own, or, where the target reads itself on that loop and tells all of it at once when the loop turns again, by times that add up to the
 //! stall's.
-//! Without a route to blame nothing is said: then the loop is starved, or the CPU short. **Null.** The share of stalls that would have such an
+//! Without a route to blame nothing is said: then the loop is starved, or the CPU short. Where no handler is told at all it is said of none, unless the
+//! loop has little time between the stalls. **Null.** The share of stalls that would have such an
 //! end beside them by chance, from how often they are at other times; far above it with six stalls or more, it is confirmed. Where it has
 //! stalled so often for so long that there are no other times, a route whose time in handler is that of the stalls, tick by tick and in all, makes it
 //! likely, if the loop rests in between.

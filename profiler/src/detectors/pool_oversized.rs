@@ -1,7 +1,7 @@
 //! Pool oversized: far more connections kept open than the load ever uses.
 //!
 //! **Claim.** The processes together keep open many times the connections that they need. **Reads**
-//! `pool.NAME.{in-use,idle,hold,acquired}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
+//! `pool.NAME.{in-use,idle,hold}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
 //! **Statistic.** Connections open in every sample of two seconds, against the peak of those in use (98 in 100 samples of the last 30 s, and
 //! every sample of a coarse grid before that), staffed by its square root. **Law.** The need follows from Little's law on holds as well; where it agrees that
 //! far fewer are enough, the finding is confirmed.

@@ -2,7 +2,7 @@
 //!
 //! **Claim.** Requests queue for connections of a pool, and the queue, not the connection, is what they
 //! spend their time on. **Reads** `pool.NAME.{capacity,in-use,waiters,wait,hold,timeouts}`,
-//! `client.open-sessions`, `host.cpu`. **Needs** `waiters` and either `wait` with `hold`, or a queue as
+//! `client.open-sessions`, `host.cpu`. **Needs** `waiters` and `capacity`, and either `wait` with `hold`, or a queue as
 //! deep as the pool. **Statistic.** An interval of one instance (100 ms, as sources tick) is *saturated* when somebody
 //! waits while (nearly) all connections are out, or when several acquisitions in it waited longer than
 //! a median hold. Two rules, both over many intervals: *sustained* (half of the last 3 s) and

@@ -1,7 +1,7 @@
 //! Retry storm: calls that failed are made again so often that the calls multiply, and fail for it.
 //!
 //! **Claim.** Much of what a service is asked is asked again, without a budget that would bound it, while the service refuses or fails. **Reads**
-//! `downstream.NAME.{calls,retries,failures,time}`, `server.requests`. **Statistic.** Over the last 2 s calls are half as many again as would be without retries,
+//! `downstream.NAME.{calls,retries,failures}`, `server.requests`. **Statistic.** Over the last 2 s calls are half as many again as would be without retries,
 //! in most samples, and a good part of calls fails. **Needs** twenty retries. **Law.** With a share `p` of calls failing and up to `n` tries,
 //! each request makes (1 - p^n) / (1 - p) calls, so retries are at most `p` of the calls, and all of that share where nothing bounds them;
 //! where retries over failures say that nearly every failure is repeated, it is confirmed.

@@ -2,7 +2,7 @@
 //!
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
-//! either. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
+//! either, or else `db.time`: then a look-up that alone has become slow is told, and nothing of one that always was. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
 //! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. What is told of it is
 //! counted from when it began. One that has become slow
 //! while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is what is said.
@@ -72,7 +72,10 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
         claims.extend(scans.iter().chain(&grown).map(|scan| scan.claim(timeline, at)));
     } else {
-        return Answer::CannotTell(vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()]);
+        // Nobody counts what is read: who has become slow alone is told all the same, who has been slow from the start is not.
+        let missing = vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()];
+        let Some(grown) = by_time::grown(timeline, at) else { return Answer::CannotTell(missing) };
+        claims.push(Claim { missing, ..grown.claim(timeline, at) });
     }
     Answer::Looked(claims)
 }

@@ -48,6 +48,14 @@ fn page(dice: &mut Dice) -> Request {
     request("/products", vec![(LIST, 11.0 + dice.exp(0.5), 20.0, 0.0)])
 }
 
+/// What is told of scans of whole tables.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scans {
+    ByStatement,
+    ByTable,
+    Untold,
+}
+
 #[derive(Clone, Copy)]
 struct Shop {
     seed: u64,
@@ -59,8 +67,7 @@ struct Shop {
     idle: fn(f64) -> f64,
     /// Of each process; more are never out.
     capacity: f64,
-    /// The store tells scans by statement; else the server tells them by table.
-    by_statement: bool,
+    scans: Scans,
 }
 
 impl Default for Shop {
@@ -71,7 +78,7 @@ impl Default for Shop {
             comes: |_, d| page(d),
             idle: |_| 8.0,
             capacity: 200.0,
-            by_statement: true,
+            scans: Scans::ByStatement,
         }
     }
 }
@@ -180,9 +187,10 @@ fn tell(w: &mut World, name: &str, told: &Told, shop: Shop) {
         }
     }
     for (&(lane, about), amounts) in &told.counts {
-        let by_table = lane == names::DB_SCANNED && !shop.by_statement;
-        if by_table {
-            tables(w, name, about, amounts);
+        if lane == names::DB_SCANNED && shop.scans != Scans::ByStatement {
+            if shop.scans == Scans::ByTable {
+                tables(w, name, about, amounts);
+            }
             continue;
         }
         let lane = w.lane(LaneSpec::rate(lane, name, Unit::PerSecond).about(about));
@@ -289,7 +297,7 @@ const FAULTS: [(FindingKind, Shop, &str); 6] = [
 ];
 
 const fn shop(comes: fn(f64, &mut Dice) -> Request, rate: f64) -> Shop {
-    Shop { seed: 1, rate, comes, idle: |_| 8.0, capacity: 200.0, by_statement: true }
+    Shop { seed: 1, rate, comes, idle: |_| 8.0, capacity: 200.0, scans: Scans::ByStatement }
 }
 
 const fn large() -> Shop {
@@ -299,7 +307,7 @@ const fn large() -> Shop {
         comes: |_, d| page(d),
         idle: |t| if wrong(t) { 150.0 } else { 8.0 },
         capacity: 200.0,
-        by_statement: true,
+        scans: Scans::ByStatement,
     }
 }
 
@@ -338,7 +346,7 @@ fn a_server_that_counts_scans_by_table_still_leads_to_the_statement() {
         scanning(t, d)
     }
     for seed in 0..4 {
-        let d = diagnose(Shop { seed, by_statement: false, ..shop(comes, 100.0) });
+        let d = diagnose(Shop { seed, scans: Scans::ByTable, ..shop(comes, 100.0) });
         assert_eq!(kinds_of(&d), [FindingKind::SlowQuery], "{:#?}", d.findings());
         let f = find(&d, FindingKind::SlowQuery);
         assert_eq!((f.subject.as_str(), f.status), (ORDERS, Status::Confirmed));
@@ -357,7 +365,7 @@ fn a_look_up_that_has_always_scanned_a_table_goes_on_and_its_own_past_confirms_n
     };
     for comes in [always, slowed] {
         for seed in 0..4 {
-            let d = diagnose(Shop { seed, by_statement: false, ..shop(comes, 100.0) });
+            let d = diagnose(Shop { seed, scans: Scans::ByTable, ..shop(comes, 100.0) });
             assert_eq!(kinds_of(&d), [FindingKind::SlowQuery], "{:#?}", d.findings());
             let f = find(&d, FindingKind::SlowQuery);
             assert_eq!((f.subject.as_str(), f.status, f.ended), (ORDERS, Status::Likely, None), "{f:#?}");
@@ -395,7 +403,7 @@ fn a_statement_that_waits_for_locks_lacks_no_index() {
         request("/orders", vec![(PRICE, 0.5, 1.0, 0.0), (LIST, 0.5, 20.0, 0.0), (ORDERS, took, 5.0, 0.0)])
     }
     let told = |waiting: f64| {
-        let mut w = build(Shop { by_statement: false, ..shop(comes, 20.0) });
+        let mut w = build(Shop { scans: Scans::ByTable, ..shop(comes, 20.0) });
         let lane = w.lane(LaneSpec::level(names::DB_WAITING, "postgres-1", Unit::Count));
         for s in 1..SECONDS {
             w.sample(lane, ms(s * 1_000), if wrong(s as f64 - 0.5) { waiting } else { 0.0 });
@@ -409,6 +417,33 @@ fn a_statement_that_waits_for_locks_lacks_no_index() {
     // One that waits does not explain eight.
     let f = told(1.0);
     assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)") && f.remedies.len() == 1, "{f:#?}");
+}
+
+#[test]
+fn a_look_up_that_alone_becomes_slow_is_told_where_nobody_counts_scans() {
+    fn comes(t: f64, d: &mut Dice) -> Request {
+        let took = if wrong(t) { 90.0 } else { 11.0 };
+        request(
+            "/orders",
+            vec![(PRICE, 11.0, 1.0, 0.0), (LIST, 11.0, 20.0, 0.0), (ORDERS, took + d.exp(1.0), 20.0, 0.0)],
+        )
+    }
+    // All are slow together: the machine is, or the way there.
+    fn slowed(t: f64, d: &mut Dice) -> Request {
+        let took = if wrong(t) { 90.0 } else { 11.0 };
+        let asks = [PRICE, LIST, ORDERS].map(|text| (text, took + d.exp(1.0), 20.0, 0.0));
+        request("/orders", asks.to_vec())
+    }
+    let told = |comes| diagnose(Shop { scans: Scans::Untold, ..shop(comes, 30.0) });
+    let d = told(comes);
+    let f = find(&d, FindingKind::SlowQuery);
+    assert_eq!((f.subject.as_str(), f.status), (ORDERS, Status::Likely), "{f:#?}");
+    assert!(
+        f.claim.contains("has become slow") && f.missing.contains(&names::DB_TABLE_SCANNED.to_owned()),
+        "{f:#?}"
+    );
+    let missing = |d: &Diagnosis| d.states().into_iter().find(|a| a.0 == FindingKind::SlowQuery).map(|a| a.1);
+    assert_eq!(missing(&told(slowed)), Some(Status::CannotTell));
 }
 
 #[test]
@@ -498,7 +533,7 @@ const HEALTHY: [(&str, Shop); 11] = [
             comes: |_, d| request("/products", vec![(LIST, 150.0 + d.exp(20.0), 20.0, 0.0)]),
             idle: |_| 30.0,
             capacity: 200.0,
-            by_statement: true,
+            scans: Scans::ByStatement,
         },
     ),
 ];
@@ -509,7 +544,7 @@ fn healthy_loads_that_look_like_a_fault_stay_silent() {
         for seed in 0..4 {
             let d = diagnose(Shop { seed, ..shop });
             assert!(d.findings().is_empty(), "{name}, seed {seed}: {:#?}", d.findings());
-            let server = diagnose(Shop { seed, by_statement: false, ..shop });
+            let server = diagnose(Shop { seed, scans: Scans::ByTable, ..shop });
             assert!(server.findings().is_empty(), "{name}, seed {seed}: {:#?}", server.findings());
         }
     }

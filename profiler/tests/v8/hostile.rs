@@ -138,21 +138,23 @@ fn what_an_inspector_tells_is_let_in_no_further_than_an_agents() {
     drop(attached);
 }
 
-/// What a process answers that is blocked and allocates much.
-fn busy(id: &serde_json::Value) -> String {
+/// What a process answers that allocates much, and is blocked or not.
+fn busy(id: &serde_json::Value, blocked: bool) -> String {
     let now = timeline::MonoNs::now().0;
     let lane = |name: &str, unit: &str, shape: &str| serde_json::json!({"name": name, "instance": "x", "unit": unit, "shape": shape, "combine": "sum", "quality": "exact"});
+    let stalls = [serde_json::json!({"kind": kinds::PAUSE_WORKER_STALL, "start": now, "end": now})];
     let batch = serde_json::json!({
         "version": 1, "instance": "x", "pid": 7, "now": now, "lost": 0,
         "lanes": [lane(names::HEAP_USED, "bytes", "level"), lane(names::HEAP_ALLOCATED, "bytes-per-second", "rate")],
-        "ticks": [{"seq": id, "at": now, "values": [[0, 1.0], [1, 1e9]], "events": [
-            {"kind": kinds::PAUSE_WORKER_STALL, "start": now, "end": now}]}],
+        "ticks": [{"seq": id, "at": now, "values": [[0, 1.0], [1, 1e9]], "events": &stalls[..usize::from(blocked)]}],
     });
     batch.to_string()
 }
 
-#[test]
-fn nothing_is_enabled_that_talks_of_itself_and_nothing_is_imported() {
+/// An inspector of a process that allocates much, and `is_blocked` at a reading or not; what it was asked.
+fn profiled(
+    is_blocked: impl Fn(&[(String, String)]) -> bool + Send + Sync + 'static,
+) -> (Place, Arc<Mutex<Vec<(String, String)>>>) {
     let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let keeps = Arc::clone(&said);
     let place = talking(LIST, move |socket| {
@@ -161,8 +163,8 @@ fn nothing_is_enabled_that_talks_of_itself_and_nothing_is_imported() {
             let method = asked["method"].as_str().unwrap().to_owned();
             let params = asked["params"].to_string();
             let value = if params.contains("?.read(") {
-                busy(&asked["id"])
-            } else if params.contains("memoryUsage()") {
+                busy(&asked["id"], is_blocked(&keeps.lock().unwrap()))
+            } else if params.contains("memoryUsage().heapUsed") {
                 "1".to_owned()
             } else {
                 r#"{"pid": 7, "runtime": "node", "version": "20", "collections": true}"#.to_owned()
@@ -177,6 +179,30 @@ fn nothing_is_enabled_that_talks_of_itself_and_nothing_is_imported() {
             say(socket, answer.to_string());
         }
     });
+    (place, said)
+}
+
+#[test]
+fn a_stall_that_the_end_of_a_profile_makes_is_no_sign_for_the_next_one() {
+    // Blocked at the first reading after the heap was collected for a profile, and never else.
+    let (place, said) = profiled(|said| {
+        let last =
+            |what: &str| said.iter().rposition(|(method, params)| method == what || params.contains(what));
+        last("HeapProfiler.stopSampling").is_some_and(|end| last("?.read(") < Some(end))
+    });
+    let (attached, _kept) = attach(&[place], None);
+    let asked = |what: &str| said.lock().unwrap().iter().any(|(method, _)| method == what);
+    soon("HeapProfiler.stopSampling", || asked("HeapProfiler.stopSampling"));
+    let readings = || said.lock().unwrap().iter().filter(|(_, params)| params.contains("?.read(")).count();
+    let before = readings();
+    soon("ten readings more", || readings() >= before + 10);
+    assert!(!asked("Profiler.start"));
+    drop(attached);
+}
+
+#[test]
+fn nothing_is_enabled_that_talks_of_itself_and_nothing_is_imported() {
+    let (place, said) = profiled(|_| true);
     let installed = install(&[place], None, Search::Heap, None, &Readers::default()).unwrap();
     let attached = installed.attach(Box::new(Kept::default()));
     for wanted in ["Runtime.queryObjects", "Profiler.start", "HeapProfiler.startSampling"] {

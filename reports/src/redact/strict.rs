@@ -70,13 +70,14 @@ const STATES: [&str; 7] = ["gone", "restarted", "refused", "silent", "failing", 
 /// Facts about the machine without which figures say little.
 const FACTS: [&str; 2] = ["cores", "memory"];
 /// Sources, as the first word of what was attached says, and what they call themselves in lanes and events: of OpenTelemetry that is another.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "agent",
     "host",
     "process",
     "v8",
     "node",
     "deno",
+    "bun",
     "jvm",
     "metrics",
     "otlp",

@@ -1,6 +1,6 @@
 //! Slow start: the first seconds are far slower than those after, with no more load.
 //!
-//! **Claim.** So long the median answer took so many times as long as later. **Reads** `client.{response,completed,open-sessions}`. **Needs** the run's
+//! **Claim.** So long the median answer took so many times as long as later. **Reads** `client.{response,completed}`. **Needs** the run's
 //! beginning and five seconds after it. **Statistic.** Medians of whole seconds from the first answers on: at least three in a row are three times the
 //! median of the five after them, and 20 ms above it, although no more was finished in them. One or two slow seconds are connections being opened,
 //! and a warm-up that the plan declares is there to be slow in.

@@ -34,8 +34,7 @@ use throttling::Throttling;
 /// What a look from outside does not show, for the end of the line that says what was attached.
 pub const UNSEEN: &str = "; heap, pauses, pools and caches not available without an inspector, a JVM's counters, a metrics page or an agent";
 /// What stands behind it where one of the processes runs on Bun.
-const OF_BUN: &str =
-    "; Bun's inspector is not read: it tells of heap and CPU by WebKit's protocol alone, not by V8's";
+const OF_BUN: &str = "; Bun's heap and loop are told by an inspector whose path is known: start it with --inspect=127.0.0.1:6499/dyno";
 /// Name of the source.
 const NAME: &str = "process";
 /// From reading to reading: 10 Hz.

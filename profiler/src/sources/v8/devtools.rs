@@ -150,6 +150,9 @@ struct Evaluated {
     result: Remote,
     #[serde(rename = "exceptionDetails")]
     exception: Option<Exception>,
+    /// So Bun says it: then the result is what was thrown.
+    #[serde(rename = "wasThrown", default)]
+    thrown: bool,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +162,7 @@ struct Remote {
     value: Option<serde_json::Value>,
     #[serde(rename = "objectId")]
     object: Option<String>,
+    description: Option<String>,
 }
 
 impl Remote {
@@ -208,8 +212,12 @@ fn answer<T: DeserializeOwned>(text: &str, id: u64) -> Result<Option<T>, V8Error
 }
 
 fn given(evaluated: Evaluated) -> Result<Option<String>, V8Error> {
-    if let Some(exception) = evaluated.exception {
-        let said = exception.exception.and_then(|e| e.description).unwrap_or_default();
+    let thrown = match evaluated.exception {
+        Some(exception) => Some(exception.exception.and_then(|e| e.description)),
+        None => evaluated.thrown.then_some(evaluated.result.description),
+    };
+    if let Some(said) = thrown {
+        let said = said.unwrap_or_default();
         let first = said.lines().next().unwrap_or("an exception");
         return Err(V8Error::Observers(format!("the target threw {}", clean(first, WORDS))));
     }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use timeline::MonoNs;
 use timeline::text::clean;
 
-use super::V8Error;
 use super::guard::Guard;
+use super::{V8Error, bun};
 use crate::sources::discover::{Runtime, runs, runtime_of};
 use crate::sources::{fetch, sockets};
 
@@ -103,7 +103,7 @@ pub(super) fn ask(pid: u32, patience: Duration, guard: Option<&mut Guard>) -> Re
             return refuse("it belongs to somebody else: no permission to see what it runs on");
         }
         Runtime::Deno => return refuse("start Deno with --inspect"),
-        Runtime::Bun => return refuse("it is Bun, whose inspector speaks WebKit's protocol, not V8's"),
+        Runtime::Bun => return refuse(bun::START),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
     if !waits_for_usr1(pid, YOUNG, patience) {
@@ -231,21 +231,33 @@ fn catches_usr1(pid: u32) -> bool {
     caught >> (Signal::USR1.as_raw() - 1) & 1 == 1
 }
 
-/// The path of the first target that the inspector at `address` lists. Where else its answer points is of no interest.
+/// The path of the first target of the inspector at `address`.
 pub(super) fn path(address: SocketAddr) -> Result<String, V8Error> {
+    let path = match listed(address) {
+        Err(V8Error::NotInspector(why)) => bun::path(address).unwrap_or(Err(V8Error::NotInspector(why)))?,
+        listed => listed?,
+    };
+    let is_one = path.len() <= MAX_PATH && path.bytes().all(|b| b.is_ascii_graphic());
+    is_one.then_some(path).ok_or_else(|| not("its target has no address of the form ws://HOST/ID"))
+}
+
+fn not(why: &str) -> V8Error {
+    V8Error::NotInspector(why.to_owned())
+}
+
+/// The path of the first target that is listed there. Where else the answer points is of no interest.
+fn listed(address: SocketAddr) -> Result<String, V8Error> {
     #[derive(Deserialize)]
     struct Target {
         #[serde(rename = "webSocketDebuggerUrl")]
         url: Option<String>,
     }
-    let not = |why: &str| V8Error::NotInspector(why.to_owned());
     let list: Vec<Target> = serde_json::from_slice(&get(address)?).map_err(|e| {
         V8Error::NotInspector(format!("its list of targets: {}", clean(&e.to_string(), WORDS)))
     })?;
     let url = list.into_iter().find_map(|t| t.url).ok_or_else(|| not("it lists no target"))?;
     let rest = url.strip_prefix("ws://").and_then(|u| u.find('/').map(|at| u[at..].to_owned()));
-    rest.filter(|p| p.len() <= MAX_PATH && p.bytes().all(|b| b.is_ascii_graphic()))
-        .ok_or_else(|| not("its target has no address of the form ws://HOST/ID"))
+    rest.ok_or_else(|| not("its target has no address of the form ws://HOST/ID"))
 }
 
 fn get(address: SocketAddr) -> Result<Vec<u8>, V8Error> {

@@ -13,7 +13,7 @@ use timeline::MonoNs;
 use super::guard::{Guard, GuardCommand};
 use super::inspector::{self, Before};
 use super::{MAX_PROCESSES, Place, Process, Readers, V8Error, Watcher};
-use crate::sources::discover::{self, Runtime};
+use crate::sources::discover;
 use crate::sources::stacks::Stacks;
 use crate::sources::{Crew, Shared, Sink, Source};
 
@@ -160,9 +160,8 @@ impl Source for Joiners {
         let mut due = std::mem::take(&mut self.late);
         // While nobody serves the port there is nobody new to attach.
         if let Ok(served) = discover::discover(self.port) {
-            let on_v8 =
-                served.processes.iter().filter(|p| matches!(p.runtime, Runtime::Node | Runtime::Deno));
-            let new = self.joined(on_v8.map(|p| p.pid), sink);
+            let read = served.processes.iter().filter(|p| super::reads(p));
+            let new = self.joined(read.map(|p| p.pid), sink);
             due.extend(new.into_iter().map(|pid| (pid, Late::default())));
         }
         for (pid, mut one) in due {

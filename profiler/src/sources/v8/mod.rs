@@ -1,4 +1,4 @@
-//! The V8 source: heap by generations, collections, loop, offload, requests, connections, calls of others, pools, caches and profiles of Node.js and Deno, through the inspector.
+//! The V8 source: heap by generations, collections, loop, offload, requests, connections, calls of others, pools, caches and profiles of Node.js, and what Deno and Bun have of that, through the inspector.
 //!
 //! Owns attaching: who is looked into, and what is said of it; each process is read on a thread of its own (`watcher`). What is installed in the target is
 //! `observers.js` with its parts, and nothing else; it is taken back at the end, and takes itself back if nobody reads it for ten seconds. An inspector that dyno
@@ -6,6 +6,7 @@
 //!
 //! A process that answers is judged by `batches` and `admit`, like any agent: its word is not trusted further than that.
 
+mod bun;
 mod devtools;
 mod guard;
 mod inspector;
@@ -30,7 +31,7 @@ use guard::Guard;
 pub use guard::{GuardCommand, guard};
 use inspector::Before;
 use joiners::Joiners;
-use observers::Times;
+use observers::{Runtime, Times};
 use process::Process;
 pub use readers::Readers;
 use watcher::Watcher;
@@ -110,6 +111,15 @@ pub struct Installed {
     readers: Readers,
 }
 
+/// Can it be looked into? Node.js opens its inspector when it is asked to, Deno and Bun must have been started with one, Bun with one whose path is known.
+pub fn reads(process: &discover::Process) -> bool {
+    match process.runtime {
+        discover::Runtime::Node | discover::Runtime::Deno => true,
+        discover::Runtime::Bun => bun::says_where(process.pid),
+        _ => false,
+    }
+}
+
 /// Whether the heap of a process is searched for pools and caches that are not among its loaded modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
@@ -166,12 +176,7 @@ pub fn install(
     let failure = failed.iter().find(|(_, why)| !matches!(why, V8Error::ReadAlready(_)));
     if processes.is_empty() && (failure.is_some() || failed.is_empty()) {
         let (what, why) = failure.map_or_else(
-            || {
-                (
-                    "the target".to_owned(),
-                    V8Error::NotOpened("no process of Node.js or Deno was found".to_owned()),
-                )
-            },
+            || ("the target".to_owned(), V8Error::NotOpened("no process was found that has one".to_owned())),
             |(place, why)| (place.to_string(), why.clone()),
         );
         return Err(AttachError::V8 { what, why });
@@ -289,7 +294,7 @@ fn guarded<'a>(
 }
 
 impl Installed {
-    /// Nobody yet: those on Node.js and Deno that come to serve `port` are attached from then on; `guard` and `readers` are as with [`install`].
+    /// Nobody yet: those that come to serve `port` and can be looked into are attached from then on; `guard` and `readers` are as with [`install`].
     #[must_use]
     pub fn awaiting(port: u16, guard: Option<GuardCommand>, readers: &Readers) -> Self {
         Self {
@@ -398,6 +403,9 @@ fn about(attached: &[Process], failed: &[(Place, V8Error)], left_out: usize) -> 
     let seen = if first.about.collections {
         "heap by generations, collections, loop and who blocks it, offload, requests, connections, calls of others, profiles, pools and caches of known libraries; \
          not seen: HTTP/2, other pools and caches, marking steps of the collector, worker threads"
+    } else if first.about.runtime == Runtime::Bun {
+        "heap, delay of the loop; not available in this runtime: generations, collections, use of the loop, offload, profiles; \
+         not seen: requests, pools, caches, worker threads"
     } else {
         "heap by generations, delay of the loop; not available in this runtime: collections, use of the loop, offload, requests; \
          not seen: pools, caches, worker threads"

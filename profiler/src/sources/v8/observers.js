@@ -66,6 +66,9 @@
   const { isPromise } = load('util').types;
   const { PerformanceObserver, performance, constants } = load('perf_hooks');
   const isDeno = Boolean(process.versions.deno);
+  /** Its engine is not V8: what it says by V8's names is zeros, or costs it a walk over all objects. */
+  const isBun = Boolean(process.versions.bun);
+  const isNode = !isDeno && !isBun;
   const hrtime = () => Number(process.hrtime.bigint());
   /**
    * The host's clock, ns. Node.js counts `performance.now` on it from an origin of the process's own, and makes no big integer for it. Of several
@@ -167,9 +170,9 @@
       return was;
     });
 
-  // -- collections, where the runtime tells of them: Deno has the observer and never calls it
+  // -- collections, where the runtime tells of them: Deno has the observer and never calls it, Bun knows no such entries
 
-  const collections = !isDeno && PerformanceObserver.supportedEntryTypes.includes('gc');
+  const collections = isNode && PerformanceObserver.supportedEntryTypes.includes('gc');
   let collected = () => {};
   /** Time in collections so far, s, and how many there were: all of them, also those that are too short to be told as events. */
   let collecting = 0;
@@ -208,6 +211,11 @@
   // -- the heap; names of spaces differ from version to version, so they are matched
 
   const readHeap = () => {
+    if (isBun) {
+      // Buffers are among what is used.
+      const { heapUsed, external } = process.memoryUsage();
+      return { used: heapUsed, external };
+    }
     const all = v8.getHeapStatistics();
     const spaces = v8.getHeapSpaceStatistics();
     const sum = (pick, field) => spaces.filter((s) => pick.test(s.space_name)).reduce((n, s) => n + s[field], 0);
@@ -228,6 +236,7 @@
   const watchHeap = () => {
     level('heap.used', 'bytes', {}, () => heap.used);
     level('heap.external', 'bytes', {}, () => heap.external);
+    if (isBun) return;
     level('heap.resident', 'bytes', {}, () => heap.committed);
     level('heap.young.used', 'bytes', {}, () => heap.young);
     level('heap.young.capacity', 'bytes', {}, () => heap.youngCapacity);
@@ -357,7 +366,8 @@
   let turnedBefore = turned;
   let caught;
   const catchWhoRuns = () => {
-    if (caught !== undefined || mono() - turned < LOOP_NS + LATE_NS) return;
+    // A reading waits for its turn of the loop there, and finds nobody below itself.
+    if (isBun || caught !== undefined || mono() - turned < LOOP_NS + LATE_NS) return;
     try {
       caught = whoRuns();
     } catch {
@@ -391,8 +401,8 @@
     histogram('loop.delay', {}, delays);
   };
   const watchUtilisation = () => {
-    // Deno answers 0 whatever happens, which is no data.
-    if (isDeno || !performance.eventLoopUtilization) return;
+    // Deno and Bun answer 0 whatever happens, which is no data.
+    if (!isNode || !performance.eventLoopUtilization) return;
     let before = performance.eventLoopUtilization();
     level('loop.utilisation', 'ratio', { combine: 'max' }, () => {
       const now = performance.eventLoopUtilization();
@@ -405,7 +415,7 @@
   // -- the offload pool: libuv tells nothing, so a small task is sent there, which waits as everybody's does
 
   const watchOffload = () => {
-    if (isDeno) return;
+    if (!isNode) return;
     const waits = new Map();
     let since;
     const ask = () => {
@@ -433,7 +443,7 @@
   // -- what keeps the loop alive: sockets, timers, requests of files
 
   const counts = new Map();
-  const countsResources = !isDeno && typeof process.getActiveResourcesInfo === 'function';
+  const countsResources = isNode && typeof process.getActiveResourcesInfo === 'function';
   let counted = false;
   const census = () => {
     for (const kind of counts.keys()) counts.set(kind, 0);
@@ -516,7 +526,7 @@
   };
   /** Where the main thread itself listens; not told where others take what comes there, and where that is not known. */
   const ports = () => {
-    if (isDeno || !process._getActiveHandles || handsOn()) return undefined;
+    if (!isNode || !process._getActiveHandles || handsOn()) return undefined;
     const { Server } = load('net');
     try {
       const servers = handles().filter((handle) => handle instanceof Server);
@@ -539,7 +549,7 @@
   const tellers = [];
   const adopters = [];
   const watchParts = () => {
-    if (isDeno) return;
+    if (!isNode) return;
     const kit = {
       ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handles, handsOn, undo },
       companion: companion(),
@@ -720,8 +730,8 @@
 
   const about = JSON.stringify({
     pid: process.pid,
-    runtime: isDeno ? 'deno' : 'node',
-    version: String(isDeno ? process.versions.deno : process.versions.node),
+    runtime: isDeno ? 'deno' : isBun ? 'bun' : 'node',
+    version: String(process.versions[isDeno ? 'deno' : isBun ? 'bun' : 'node']),
     collections,
     times: timesOf,
     ports: ports(),

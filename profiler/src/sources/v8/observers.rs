@@ -34,7 +34,7 @@ const CALM_LOOK: Duration = Duration::from_millis(2);
 const MAX_SEARCHED: u64 = 128 << 20;
 /// Longest time for the search.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(15);
-/// Built-in modules, in every version and kind of module of Node.js from 16, and in Deno. `import()` would be an unhandled rejection, which ends
+/// Built-in modules, in every version and kind of module of Node.js from 16, and in Deno and Bun. `import()` would be an unhandled rejection, which ends
 /// the process.
 const LOAD: &str = "(name) => process.getBuiltinModule ? process.getBuiltinModule(name) : require(name)";
 
@@ -72,6 +72,7 @@ pub(super) enum Times {
 pub(super) enum Runtime {
     Node,
     Deno,
+    Bun,
 }
 
 impl Runtime {
@@ -80,6 +81,7 @@ impl Runtime {
         match self {
             Self::Node => "node",
             Self::Deno => "deno",
+            Self::Bun => "bun",
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::text::pattern::regex;
 use crate::text::{field, quantity};
 
 const STATUS_LOOK: &str = "a status, a class such as \"2xx\", or an array of them";
-const HEADER_LOOK: &str = "the field's value, \"exists\", \"absent\", \"not empty\" or \"~ REGEX\"";
+const HEADER_LOOK: &str =
+    "the field's value, \"= TEXT\", \"exists\", \"absent\", \"not empty\" or \"~ REGEX\"";
 const TIME_LOOK: &str = "a limit such as \"< 1s\"";
 const SIZE_LOOK: &str = "a limit such as \"< 100KiB\"";
 const JSON_LOOK: &str =

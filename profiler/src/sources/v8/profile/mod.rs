@@ -17,6 +17,7 @@ use self::frames::{Shared, responsible};
 use self::signs::Wanted;
 use super::devtools::Session;
 use super::{Place, V8Error, inspector};
+use crate::sources::place::deadline;
 use crate::sources::stacks::{Stacks, tell_most};
 use crate::sources::{Sink, Source};
 
@@ -29,6 +30,9 @@ pub(super) use self::signs::Signs;
 
 /// How often one looks whether there is something to do, and whether the process wants to end, for which it waits until a profile of it is ended.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long after the end of a profile what the process tells may be its doing: a collection of the heap blocks the loop, and is read up to a
+/// reading and its answer later.
+const SETTLING: Duration = Duration::from_millis(300);
 /// Longest time for a profile to come.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Least in all, bytes, that must stay: of less the samples are a handful, and of what requests under way hold; and that must be allocated:
@@ -111,6 +115,8 @@ pub(super) struct Profiles {
     stacks: Stacks,
     turns: [Turn; 3],
     running: Option<Running>,
+    /// Signs from before this may be of the profile before.
+    settled: MonoNs,
 }
 
 /// Where a question stands.
@@ -143,6 +149,7 @@ impl Profiles {
             stacks,
             turns: Question::ALL.map(|question| Turn { question, not_before: now, barren: 0 }),
             running: None,
+            settled: MonoNs::now(),
         }
     }
 
@@ -150,6 +157,9 @@ impl Profiles {
     fn begin(&mut self) {
         let wanted = self.wanted.take();
         let now = MonoNs::now();
+        if now < self.settled {
+            return;
+        }
         let due = |t: &&mut Turn| wanted[t.question as usize] && t.not_before.is_some_and(|at| now >= at);
         let Some(turn) = self.turns.iter_mut().find(due) else { return };
         // Another process may listen there by now.
@@ -174,6 +184,7 @@ impl Profiles {
         // One collection is enough for both questions that want one.
         let alike = |t: &&mut Turn| t.question == question || (t.question.collects() && question.collects());
         self.turns.iter_mut().filter(alike).for_each(|t| t.rest(told));
+        self.settled = deadline(SETTLING);
     }
 
     /// Whether there was something to tell.
@@ -213,7 +224,7 @@ impl Turn {
         let barren = !told && self.question.collects();
         self.barren = if barren { (self.barren + 1).min(MOST_DOUBLINGS) } else { 0 };
         let rest = self.question.rest() * 2_u32.pow(self.barren);
-        self.not_before = Some(MonoNs(MonoNs::now().0 + rest.as_nanos() as u64));
+        self.not_before = Some(deadline(rest));
     }
 }
 
