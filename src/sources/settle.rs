@@ -397,7 +397,7 @@ impl Settled {
                 let inside = on_v8(&served);
                 if inside.is_empty() && !served.processes.is_empty() {
                     return Err(not_on(
-                        "node",
+                        "node, deno or bun",
                         &served,
                         "by Node.js, Deno, or a Bun whose inspector is at a known path (--inspect=127.0.0.1:6499/dyno)",
                     ));

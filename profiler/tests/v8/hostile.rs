@@ -151,11 +151,12 @@ fn busy(id: &serde_json::Value, blocked: bool) -> String {
     batch.to_string()
 }
 
+/// Methods that an inspector was asked for, with their parameters.
+type Said = Arc<Mutex<Vec<(String, String)>>>;
+
 /// An inspector of a process that allocates much, and `is_blocked` at a reading or not; what it was asked.
-fn profiled(
-    is_blocked: impl Fn(&[(String, String)]) -> bool + Send + Sync + 'static,
-) -> (Place, Arc<Mutex<Vec<(String, String)>>>) {
-    let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+fn profiled(is_blocked: impl Fn(&[(String, String)]) -> bool + Send + Sync + 'static) -> (Place, Said) {
+    let said = Said::default();
     let keeps = Arc::clone(&said);
     let place = talking(LIST, move |socket| {
         while let Ok(Message::Text(text)) = socket.read() {
