@@ -16,20 +16,18 @@ const LEAST_DATA_S: [(FaultKind, f64); 5] = [
     (FaultKind::BrokerBacklog, 5.0),
 ];
 
+/// The same of a slow consumer, which is timed from its onset all the same: a queue that gives nothing back for so long. While a client's
+/// requests wait for something else its queue begins late.
+const QUEUE_S: f64 = 5.0;
+
 /// Seconds of data from its onset without which `fault` cannot be told; 0 for all but the slow ones.
 pub fn least_data_s(fault: FaultKind) -> f64 {
     LEAST_DATA_S.iter().find(|l| l.0 == fault).map_or(0.0, |l| l.1)
 }
 
-/// The same of a fault that is timed from its onset all the same: without so much data it cannot be told either, seconds.
-const SHOWS_IN_S: [(FaultKind, f64); 1] = [
-    // A queue that gives nothing back; the client's connection may be dead for the first seconds of the fault, and its queue then begins late.
-    (FaultKind::SlowConsumer, 5.0),
-];
-
 /// Seconds from its onset for which `fault` must last to be told.
 pub fn shows_in_s(fault: FaultKind) -> f64 {
-    SHOWS_IN_S.iter().find(|l| l.0 == fault).map_or_else(|| least_data_s(fault), |l| l.1)
+    if fault == FaultKind::SlowConsumer { QUEUE_S } else { least_data_s(fault) }
 }
 
 /// Does it show only in a history?

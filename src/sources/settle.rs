@@ -399,7 +399,10 @@ impl Settled {
                     return Err(not_on(
                         "node, deno or bun",
                         &served,
-                        "by Node.js, Deno, or a Bun whose inspector is at a known path (--inspect=127.0.0.1:6499/dyno)",
+                        &format!(
+                            "by Node.js, Deno, or a Bun whose inspector is at a known path ({})",
+                            v8::BUN_OPTION
+                        ),
                     ));
                 }
                 (places(&inside), Some(served.port), serving(&inside, served.port))

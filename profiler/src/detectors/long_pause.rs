@@ -189,10 +189,10 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         let others: Vec<&str> = processes.iter().copied().filter(|i| i != instance).collect();
         let lacks_a_core =
             |i: &str, at: Span| coreless.get(i).is_some_and(|l| l.iter().any(|c| !c.overlap(at).is_zero()));
-        excuse_collections(list, |at| {
+        let collections = collections(list);
+        excuse_collections(list, &collections, |at| {
             !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && cpu_is_full(timeline, at)
         });
-        let collected = collections(list);
         list.sort_by_key(|p| (p.span.start, p.sort));
         list.dedup_by(|next, open| {
             let one = next.span.start <= open.span.end;
@@ -206,7 +206,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             }
             one
         });
-        list.retain(|p| p.length() >= LEAST_PAUSE || within(&collected, p.span) >= LEAST_COLLECTION);
+        list.retain(|p| p.length() >= LEAST_PAUSE || collected_in(p.span, &collections) >= LEAST_COLLECTION);
     }
     found
 }
@@ -214,8 +214,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
 /// and a collection beside none waited, too.
-fn excuse_collections(list: &mut [Pause], starved: impl Fn(Span) -> bool) {
-    let collections = collections(list);
+fn excuse_collections(list: &mut [Pause], collections: &[(Span, usize)], starved: impl Fn(Span) -> bool) {
     let told: Vec<Span> = list.iter().filter(|p| p.queued > 0.0).map(|p| p.span).collect();
     for pause in list.iter_mut() {
         if pause.queued <= 0.0 {
@@ -226,7 +225,7 @@ fn excuse_collections(list: &mut [Pause], starved: impl Fn(Span) -> bool) {
             continue;
         }
         let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
-        let mut collected: Duration = shares.clone().map(|s| s.0).sum();
+        let mut collected = collected_in(pause.span, collections);
         if !collected.is_zero() && starved(pause.span) {
             collected = Duration::ZERO;
         }
@@ -244,7 +243,7 @@ fn collections(list: &[Pause]) -> Vec<(Span, usize)> {
 }
 
 /// How long a collector was at work in `span`.
-fn within(collections: &[(Span, usize)], span: Span) -> Duration {
+fn collected_in(span: Span, collections: &[(Span, usize)]) -> Duration {
     collections.iter().map(|c| c.0.overlap(span)).sum()
 }
 
@@ -252,7 +251,7 @@ fn within(collections: &[(Span, usize)], span: Span) -> Duration {
 fn coreless(list: &[Pause]) -> Vec<Span> {
     let collections = collections(list);
     let counts = |p: &&Pause| {
-        let collected = within(&collections, p.span);
+        let collected = collected_in(p.span, &collections);
         p.queued > 0.0
             && p.length() >= LEAST_COLLECTION
             && p.queued_beside(collected) >= QUEUED_SHARE * p.ns()

@@ -472,6 +472,13 @@ fn collections_count_from_half_of_what_a_standstill_without_a_reason_takes_to_co
         "the work of its loop, and little else"
     );
     assert_eq!(late_for_80_ms(false, 20), []);
+    // A standstill that is a collection for the most part is no second one beside it.
+    let mut w = build(&Setup { seconds: 24, ..Setup::default() });
+    for at in (12_000..24_000).step_by(1_500) {
+        w.event(kinds::PAUSE_HICCUP, "shop-0", ms(at), ms(at + 60), &[], 20e6);
+        w.event(kinds::PAUSE_MAJOR, "shop-0", ms(at), ms(at + 35), &[], 0.0);
+    }
+    assert_eq!(kinds_of(&w.diagnose()), []);
 }
 
 /// Each 1.5 s shop-0 stands still for 600 ms, of which it was ready to run for 540, with a collection of 335 ms in it; so much of the CPU is in

@@ -26,6 +26,7 @@ use super::age::Age;
 use super::discover::{Runtime, Served, runs};
 use super::stacks::Stacks;
 use super::troubles::tell;
+use super::v8::BUN_OPTION;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source, locked};
 use joiners::{Joiners, Serving};
 use switches::Switches;
@@ -33,8 +34,6 @@ use throttling::Throttling;
 
 /// What a look from outside does not show, for the end of the line that says what was attached.
 pub const UNSEEN: &str = "; heap, pauses, pools and caches not available without an inspector, a JVM's counters, a metrics page or an agent";
-/// What stands behind it where one of the processes runs on Bun.
-const OF_BUN: &str = "; Bun's heap and loop are told by an inspector whose path is known: start it with --inspect=127.0.0.1:6499/dyno";
 /// Name of the source.
 const NAME: &str = "process";
 /// From reading to reading: 10 Hz.
@@ -92,7 +91,9 @@ pub fn attach_served(served: &Served, unseen: &str, sink: Box<dyn Sink>) -> Resu
     }
     about += unseen;
     if !unseen.is_empty() && served.processes.iter().any(|p| p.runtime == Runtime::Bun) {
-        about += OF_BUN;
+        about += &format!(
+            "; Bun's heap and loop are told by an inspector whose path is known: start it with {BUN_OPTION}"
+        );
     }
     if served.processes.len() > watched.len() {
         about +=

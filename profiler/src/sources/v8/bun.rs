@@ -5,13 +5,13 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use super::V8Error;
+use super::{V8Error, inspector};
 use crate::sources::discover::{Runtime, discover};
 
 /// Options that open it: `--inspect=[ws://][HOST:]PORT/PATH`.
 const OPTIONS: [&str; 3] = ["--inspect", "--inspect-brk", "--inspect-wait"];
 /// How one is started that can be found.
-pub(super) const START: &str = "start Bun with --inspect=127.0.0.1:6499/dyno, whose path is known";
+pub const OPTION: &str = "--inspect=127.0.0.1:6499/dyno";
 
 /// The path of the inspector at `address`, if one of Bun's listens there.
 ///
@@ -19,11 +19,20 @@ pub(super) const START: &str = "start Bun with --inspect=127.0.0.1:6499/dyno, wh
 /// Its path is known to nobody.
 pub(super) fn path(address: SocketAddr) -> Option<Result<String, V8Error>> {
     let served = discover(address.port()).ok()?;
-    let mut on_bun = served.processes.iter().filter(|p| p.runtime == Runtime::Bun).peekable();
-    on_bun.peek()?;
-    let said = on_bun.find_map(|p| inspector_of(p.pid).filter(|said| said.0 == address.port()));
-    let hidden = || V8Error::NotInspector(format!("Bun tells its path only where it was started: {START}"));
+    let on_bun: Vec<u32> =
+        served.processes.iter().filter(|p| p.runtime == Runtime::Bun).map(|p| p.pid).collect();
+    if on_bun.is_empty() {
+        return None;
+    }
+    let said = on_bun.into_iter().filter_map(inspector_of).find(|said| said.0 == address.port());
+    let hidden =
+        || V8Error::NotInspector(format!("Bun tells its path only where it was started: {}", start()));
     Some(said.map(|said| said.1).ok_or_else(hidden))
+}
+
+/// What is said to whoever has none that can be found.
+pub(super) fn start() -> String {
+    format!("start Bun with {OPTION}, whose path is known")
 }
 
 /// Does process `pid` say where its inspector is?
@@ -35,17 +44,14 @@ fn inspector_of(pid: u32) -> Option<(u16, String)> {
     said(&fs::read(format!("/proc/{pid}/cmdline")).ok()?)
 }
 
-/// Port and path that a command line says for it; a zero stands behind each of its words.
+/// Port and path that a command line says for it.
 fn said(command_line: &[u8]) -> Option<(u16, String)> {
-    let words = command_line.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
-    let mut said = words.filter_map(|word| {
-        let (_, place) = word.split_once('=').filter(|(option, _)| OPTIONS.contains(option))?;
+    let mut places = inspector::said(command_line, &OPTIONS).filter_map(|place| {
         let place = place.strip_prefix("ws://").unwrap_or(place);
         let (at, path) = place.split_at(place.find('/')?);
-        let port = at.rsplit(':').next()?.parse().ok()?;
-        Some((port, path.to_owned()))
+        Some((inspector::port_at(at)?, path.to_owned()))
     });
-    said.next_back()
+    places.next_back()
 }
 
 #[cfg(test)]

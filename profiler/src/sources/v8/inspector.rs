@@ -103,7 +103,7 @@ pub(super) fn ask(pid: u32, patience: Duration, guard: Option<&mut Guard>) -> Re
             return refuse("it belongs to somebody else: no permission to see what it runs on");
         }
         Runtime::Deno => return refuse("start Deno with --inspect"),
-        Runtime::Bun => return refuse(bun::START),
+        Runtime::Bun => return refuse(&bun::start()),
         _ => return refuse("it is not Node.js; start it with --inspect if it runs on V8"),
     }
     if !waits_for_usr1(pid, YOUNG, patience) {
@@ -132,15 +132,25 @@ pub(super) fn not_opened(pid: u32) -> V8Error {
     V8Error::NotOpened(format!("it was sent SIGUSR1 and did not open one: {why}"))
 }
 
-/// The port that a command line says for the inspector; a zero stands behind each of its words.
+/// The port that a command line says for the inspector.
 fn port_of(command_line: &[u8]) -> u16 {
+    let mut ports = said(command_line, &PORT_OPTIONS).filter_map(port_at);
+    ports.next_back().unwrap_or(USUAL)
+}
+
+/// What a command line says for `options`, one after the other; a zero stands behind each of its words.
+pub(super) fn said<'a>(
+    command_line: &'a [u8],
+    options: &'a [&str],
+) -> impl DoubleEndedIterator<Item = &'a str> {
     let words = command_line.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
-    let mut said = words.filter_map(|word| {
-        let (option, place) = word.split_once('=')?;
-        let port = place.rsplit(':').next().filter(|_| PORT_OPTIONS.contains(&option))?;
-        port.parse::<u16>().ok()
-    });
-    said.next_back().unwrap_or(USUAL)
+    let pairs = words.filter_map(|word| word.split_once('='));
+    pairs.filter(|(option, _)| options.contains(option)).map(|(_, place)| place)
+}
+
+/// The port of `[HOST:]PORT`.
+pub(super) fn port_at(place: &str) -> Option<u16> {
+    place.rsplit(':').next()?.parse().ok()
 }
 
 /// Where `pid` listens, as far as we can get there. The same address in another network is somebody else's.

@@ -27,6 +27,7 @@ use timeline::text::plural;
 
 use super::stacks::Stacks;
 use super::{AttachError, Attached, Crew, Shared, Sink, discover};
+pub use bun::OPTION as BUN_OPTION;
 use guard::Guard;
 pub use guard::{GuardCommand, guard};
 use inspector::Before;

@@ -65,10 +65,11 @@
   const timers = load('timers');
   const { isPromise } = load('util').types;
   const { PerformanceObserver, performance, constants } = load('perf_hooks');
-  const isDeno = Boolean(process.versions.deno);
+  const runtime = ['deno', 'bun'].find((name) => process.versions[name]) ?? 'node';
+  const isNode = runtime === 'node';
+  const isDeno = runtime === 'deno';
   /** Its engine is not V8: what it says by V8's names is zeros, or costs it a walk over all objects. */
-  const isBun = Boolean(process.versions.bun);
-  const isNode = !isDeno && !isBun;
+  const isBun = runtime === 'bun';
   const hrtime = () => Number(process.hrtime.bigint());
   /**
    * The host's clock, ns. Node.js counts `performance.now` on it from an origin of the process's own, and makes no big integer for it. Of several
@@ -514,7 +515,7 @@
    */
   const companion = () => {
     const [major] = process.versions.node.split('.').map(Number);
-    if (isDeno || major < 24 || process.execArgv.includes('--no-async-context-frame')) return undefined;
+    if (major < 24 || process.execArgv.includes('--no-async-context-frame')) return undefined;
     const storage = new (load('async_hooks').AsyncLocalStorage)();
     undo.push(() => storage.disable());
     return { wanted: false, begin: (what) => storage.enterWith(what), now: () => storage.getStore() };
@@ -551,7 +552,7 @@
   const watchParts = () => {
     if (!isNode) return;
     const kit = {
-      ...{ isDeno, load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handles, handsOn, undo },
+      ...{ load, mono, guarded, record, level, rate, histogram, replace, heard, listen, handles, handsOn, undo },
       companion: companion(),
       gone: () => removed,
       modules: (visit) => visitors.push(visit),
@@ -730,8 +731,8 @@
 
   const about = JSON.stringify({
     pid: process.pid,
-    runtime: isDeno ? 'deno' : isBun ? 'bun' : 'node',
-    version: String(process.versions[isDeno ? 'deno' : isBun ? 'bun' : 'node']),
+    runtime,
+    version: String(process.versions[runtime]),
     collections,
     times: timesOf,
     ports: ports(),
