@@ -125,6 +125,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "store/seed.js"
     "store/server-figures.js"
     "store/sqlite-operations.js"
+    "store/sqlite-plans.js"
     "store/sqlite-thread.js"
     "store/sqlite.js"
     "store/transactions.js"

@@ -138,7 +138,7 @@ pub fn hold(name: &str, holding: Holding, place: &Place<'_>) -> anyhow::Result<V
     let kernel = machine::machine_memory("Slab");
     let port = meter.at.port;
     let recipe = peers::run(place, name, &scenario::held(work, port, sessions, seconds + 600))?;
-    let mut client = Client::start(place, &recipe)?;
+    let mut client = Client::start(place, &recipe)?.holding(sessions);
     // What stands after that much patience is what can be held.
     let short = match meter.connected(&mut client, sessions) {
         Err(e) if e.is::<Interrupted>() || client.has_ended() => return Err(e),

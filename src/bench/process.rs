@@ -25,6 +25,8 @@ use crate::run::stop::Stops;
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a client may take to end by itself; a `dyno run` writes its reports meanwhile.
 const END_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that are closed in a second, at least: both sides and the kernel have two cores between them.
+const CLOSED_PER_S: u64 = 5_000;
 
 /// Somebody asked for the end.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +189,8 @@ pub struct Client {
     name: String,
     log: PathBuf,
     gentle: bool,
+    /// How long its end is waited for.
+    patience: Duration,
 }
 
 impl Client {
@@ -199,7 +203,19 @@ impl Client {
         let child = place
             .spawn(&mut command, |s| &s.generator)
             .with_context(|| format!("{} cannot be started", recipe.name))?;
-        Ok(Self { child, name: recipe.name.clone(), log, gentle: recipe.folder.is_some() })
+        Ok(Self {
+            child,
+            name: recipe.name.clone(),
+            log,
+            gentle: recipe.folder.is_some(),
+            patience: END_PATIENCE,
+        })
+    }
+
+    /// It holds so many connections, which it closes one by one before it ends.
+    pub fn holding(mut self, connections: u64) -> Self {
+        self.patience += Duration::from_secs(connections / CLOSED_PER_S);
+        self
     }
 
     /// It, and the processes that it has started.
@@ -229,7 +245,7 @@ impl Client {
     pub fn end(mut self, place: &Place<'_>) -> anyhow::Result<()> {
         if self.gentle {
             interrupt(self.child.id());
-            if !place.wait_for(END_PATIENCE, || Some(self.has_ended()))? {
+            if !place.wait_for(self.patience, || Some(self.has_ended()))? {
                 bail!("{} does not end", self.name);
             }
         }

@@ -76,9 +76,9 @@ pub mod kinds {
     pub const PROFILE_ALLOCATED: &str = "profile.allocated";
     /// The same of what was allocated in the span and still lived at its end.
     pub const PROFILE_RETAINED: &str = "profile.retained";
-    /// How the database's server would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
-    /// `plan` (its steps from the top down to the scan that costs most), and of that scan `table`, `filter` and `cost`; `value`: what the
-    /// planner takes all of it to cost.
+    /// How the database would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
+    /// `plan` (its steps from the top down to the scan that costs most), `before` (the same of the plan that this one takes the place of, if it was
+    /// known), and of that scan `table`, `filter` and `cost`; `value`: what the planner takes all of it to cost, 0 where it does not say.
     pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";

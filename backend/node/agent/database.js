@@ -4,12 +4,18 @@
  * Statements are told apart by their fingerprint. Connections are the pool's business, and what one request asks is `traffic.js`'s.
  */
 import { mono } from '../clock.js';
+import { clean } from '../text.js';
 import { fingerprint } from './fingerprint.js';
 import { Tally } from './histogram.js';
 import { sent } from './traffic.js';
 
-/** Most fingerprints that are told apart; the rest is `other`. */
+/** Longest text of a label. */
+const MOST_TEXT = 200;
+/** Most plans told at a tick; the rest at the next. */
+const MOST_EVENTS = 24;
+/** Most fingerprints that are told apart, and what the rest is called. */
 const MOST_SHAPES = 64;
+const OTHER = 'other';
 
 export class DatabaseMeter {
   #lanes;
@@ -17,6 +23,7 @@ export class DatabaseMeter {
   #texts = new Map();
   #tables = new Map();
   #server;
+  #plans = [];
 
   /** @param {import('./lanes.js').Lanes} lanes */
   constructor(lanes) {
@@ -66,11 +73,37 @@ export class DatabaseMeter {
     this.#lanes.rate('db.table-scanned', 'per-second', () => counts.rows, how);
   }
 
+  /** Texts of the statements that were sent so far. */
+  get texts() {
+    return [...this.#texts.keys()];
+  }
+
+  /**
+   * The database would run a statement in this way from now on.
+   * @param {string} text
+   * @param {{ plan: string, table: string }} told steps from the top down to the scan that costs most, and its table
+   */
+  planned(text, { plan, table }) {
+    const shape = this.#shape(text);
+    const before = shape.plan;
+    if (shape.name === OTHER || plan === '' || plan === before) return;
+    shape.plan = plan;
+    const labels = { statement: shape.name, plan: clean(plan, MOST_TEXT), before: clean(before ?? '', MOST_TEXT), table: clean(table, MOST_TEXT) };
+    const at = mono();
+    // SQLite tells of no cost.
+    this.#plans.push({ kind: 'db.plan', start: at, end: at, labels: Object.entries(labels), value: 0 });
+  }
+
+  /** What was planned since the last tick. */
+  takePlans() {
+    return this.#plans.splice(0, MOST_EVENTS);
+  }
+
   #shape(text) {
     let shape = this.#texts.get(text);
     if (shape) return shape;
     const name = fingerprint(text);
-    shape = this.#shapes.get(name) ?? this.#shapes.get('other') ?? this.#add(this.#shapes.size < MOST_SHAPES ? name : 'other');
+    shape = this.#shapes.get(name) ?? this.#shapes.get(OTHER) ?? this.#add(this.#shapes.size < MOST_SHAPES ? name : OTHER);
     this.#texts.set(text, shape);
     return shape;
   }

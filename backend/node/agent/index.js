@@ -25,6 +25,7 @@ export class Agent {
   #seq = 0;
   #last = mono();
   #caches = [];
+  #databases = [];
   #timer;
 
   /** @param {string} instance name of the process */
@@ -53,7 +54,9 @@ export class Agent {
 
   /** A meter for the database's statements. */
   database() {
-    return new DatabaseMeter(this.#lanes);
+    const meter = new DatabaseMeter(this.#lanes);
+    this.#databases.push(meter);
+    return meter;
   }
 
   /** A level that the shop knows. */
@@ -88,7 +91,8 @@ export class Agent {
     const tick = { seq: ++this.#seq, at: now, elapsed: Math.max(1, now - this.#last), values: [], histograms: [], events: [] };
     this.#last = now;
     this.#lanes.read(tick);
-    tick.events = [...this.pauses.take(), ...this.#caches.flatMap((c) => c.takeRefreshes(now))];
+    const told = [...this.#caches.flatMap((c) => c.takeRefreshes(now)), ...this.#databases.flatMap((d) => d.takePlans())];
+    tick.events = [...this.pauses.take(), ...told];
     delete tick.elapsed;
     return tick;
   }

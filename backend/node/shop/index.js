@@ -103,7 +103,7 @@ export class Shop {
     await this.faults.coldCache.warm(this.products);
     void this.faults.starvedPoll.keep(this.ranking);
     this.outbox.start(this.first);
-    if (this.database.kind === 'postgres') this.endWatch = this.database.watchServer();
+    this.endWatch = this.database.watch();
     this.tidying = setInterval(() => this.products.tidy(), TIDY_MS);
     this.tidying.unref();
     // It was told to end while it opened its stores.

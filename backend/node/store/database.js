@@ -10,6 +10,7 @@ import { Refusal } from '../http/refusal.js';
 import { metered } from './metered.js';
 import { Pool, PoolTimeout } from './pool.js';
 import { watchServer } from './server-figures.js';
+import { watchPlans } from './sqlite-plans.js';
 
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
@@ -159,9 +160,9 @@ export class Database {
     }
   }
 
-  /** Asks the server what it says of itself, until the result is called. */
-  watchServer() {
-    return watchServer(this.#driver, this.statements);
+  /** Asks the database what it says of itself, until the result is called. */
+  watch() {
+    return (this.kind === 'sqlite' ? watchPlans : watchServer)(this.#driver, this.statements);
   }
 
   async end() {

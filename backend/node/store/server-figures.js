@@ -1,7 +1,7 @@
 /**
  * What the database's server says of itself: its connections, and the scans of its tables.
  *
- * Asked once a second on a connection of its own, as an exporter of metrics does; SQLite has no server, so nobody is asked.
+ * Asked once a second on a connection of its own, as an exporter of metrics does. What SQLite tells is in `sqlite-plans.js`.
  */
 
 /** From question to question, ms: the server's own figures are no newer. */

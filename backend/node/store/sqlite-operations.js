@@ -1,5 +1,6 @@
 /** What the embedded database does: opens connections, runs statements and whole transactions, one after another. */
 import { DatabaseSync } from 'node:sqlite';
+import { plansOf } from './sqlite-plans.js';
 import * as transactions from './transactions.js';
 
 /** How long a statement waits for another process that writes, ms. One that is amid a transaction may be stopped for three seconds, by `frozen`. */
@@ -13,7 +14,7 @@ export const operations = {
     // A killed process loses nothing committed, since the system has it, and nobody waits for the disk; the file goes with the shop.
     // How long it may wait comes first: what follows may have to.
     db.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = wal; PRAGMA synchronous = off; PRAGMA foreign_keys = on`);
-    connections.set(connection, { db, prepared: new Map() });
+    connections.set(connection, { db, prepared: new Map(), planned: new Map() });
   },
   run: ({ connection, sql, values }) => run(connections.get(connection), sql, values),
   transact({ connection, name, input }) {
@@ -31,6 +32,10 @@ export const operations = {
       open.db.exec('ROLLBACK');
       throw e;
     }
+  },
+  plans({ connection, statements }) {
+    const { db, planned } = connections.get(connection);
+    return plansOf(db, planned, statements);
   },
   close({ connection }) {
     connections.get(connection).db.close();

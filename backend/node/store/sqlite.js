@@ -56,6 +56,7 @@ export class SqliteDriver {
     return {
       run: (sql, values = []) => timed({ op: 'run', sql, values }),
       transact: (name, input, meter) => transact(timed, name, input, meter),
+      plans: (statements) => this.#ask({ op: 'plans', connection, statements }),
       close: () => this.#ask({ op: 'close', connection }),
     };
   }

@@ -38,6 +38,20 @@ for (const runtime of Object.keys(PROGRAMS)) {
       const { json } = await shop.order('GET', '/v1/instances');
       assert.deepEqual(json.instances.map((i) => i.generation), [1, 1, 0], 'the services stay');
     });
+    await t.test('it tells how a look-up is planned, with its index and without', async () => {
+      const token = await shop.logIn();
+      const told = async () => {
+        assert.equal((await shop.get('/orders', token)).status, 200);
+        const samples = await Promise.all(['shop-0', 'shop-1'].map((name) => shop.order('GET', `/v1/instances/${name}/samples`)));
+        const plans = samples.flatMap(({ json }) => json.ticks.flatMap(({ events }) => events)).filter(({ kind }) => kind === 'db.plan');
+        return plans.map(({ labels }) => Object.fromEntries(labels)).filter(({ statement }) => /FROM \(SELECT \* FROM purchase/.test(statement));
+      };
+      const seeks = /SEARCH purchase USING INDEX purchase_by_customer/;
+      await waitFor(async () => (await told()).some(({ plan }) => seeks.test(plan)));
+      const scans = ({ plan, before }) => /SCAN purchase$/.test(plan) && seeks.test(before);
+      await shop.during('missing-index', {}, () => waitFor(async () => (await told()).some(scans)));
+      await waitFor(async () => (await told()).some(({ plan, before }) => seeks.test(plan) && /SCAN purchase$/.test(before)));
+    });
     await t.test('a killed worker is started again', async () => {
       const { json } = await shop.order('GET', '/v1/instances');
       process.kill(json.instances[0].pid, 'SIGKILL');

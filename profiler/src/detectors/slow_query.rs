@@ -2,7 +2,8 @@
 //!
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
-//! either, or else `db.time`: then a look-up that alone has become slow is told, and nothing of one that always was. Where the store tells a statement's plan (`db.plan`), it is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
+//! either, or else `db.time`: then a look-up that alone has become slow is told, or one that has become slower as its plan (`db.plan`) turned from
+//! an index to a scan, and nothing of one that always was. Elsewhere a plan that the store tells is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
 //! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. What is told of it is
 //! counted from when it began. One that has become slow
 //! while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is what is said.
@@ -72,10 +73,16 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
         claims.extend(scans.iter().chain(&grown).map(|scan| scan.claim(timeline, at)));
     } else {
-        // Nobody counts what is read: who has become slow alone is told all the same, who has been slow from the start is not.
+        // Nobody counts what is read: whose plan has turned to a scan is told all the same, and who has become slow alone, but not who has been slow
+        // from the start.
         let missing = vec![names::DB_SCANNED.to_owned(), names::DB_TABLE_SCANNED.to_owned()];
-        let Some(grown) = by_time::grown(timeline, at) else { return Answer::CannotTell(missing) };
-        claims.push(Claim { missing, ..grown.claim(timeline, at) });
+        let turned = by_time::turned(timeline, at);
+        let grown = by_time::grown(timeline, at).filter(|g| turned.iter().all(|s| s.text != g.text));
+        if turned.is_empty() && grown.is_none() {
+            return Answer::CannotTell(missing);
+        }
+        claims.extend(turned.iter().map(|scan| scan.claim(timeline, at)));
+        claims.extend(grown.map(|grown| Claim { missing, ..grown.claim(timeline, at) }));
     }
     Answer::Looked(claims)
 }
@@ -88,8 +95,11 @@ struct Scan {
     since: RunTime,
     last: RunTime,
     calls: f64,
-    /// Rows read in scans for each call, where they are counted, and rows given.
+    /// Rows read in scans for each call, where they are counted.
     scanned: Option<f64>,
+    /// Has its plan turned from an index to a scan of the whole table?
+    turned: bool,
+    /// Rows that a call gives.
     given: Option<f64>,
     /// May its own past confirm it?
     sure: bool,
@@ -144,6 +154,7 @@ impl Scan {
             last: newest,
             calls,
             scanned: Some(count(names::DB_SCANNED) / calls),
+            turned: false,
             sure: true,
             given: Some(count(names::DB_ROWS) / calls),
             lane: names::DB_SCANNED,
@@ -187,7 +198,7 @@ impl Scan {
             contradicting: plan.filter(|p| !p.scans).map(|p| p.evidence).into_iter().collect(),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
-            sort: if self.scanned.is_none() { BY_TIME } else { "" },
+            sort: if self.scanned.is_none() && !self.turned { BY_TIME } else { "" },
         }
     }
 
@@ -201,10 +212,12 @@ impl Scan {
             let locks = self.locks.map_or(String::new(), |l| {
                 format!("; it waits for locks, {} at a time", plural(l.waiting, "connection"))
             });
-            return format!(
-                "`{}` has become slow since {ONSET}, alone among the statements: {a_second} times a second{took}{than}{given}{locks}",
-                self.text
-            );
+            let what = if self.turned {
+                format!("reads a whole table since {ONSET}, where an index found its rows before")
+            } else {
+                format!("has become slow since {ONSET}, alone among the statements")
+            };
+            return format!("`{}` {what}: {a_second} times a second{took}{than}{given}{locks}", self.text);
         };
         let given = given.map_or(String::new(), |n| format!(" to give {n}"));
         format!(
@@ -345,6 +358,7 @@ mod tests {
             last: RunTime::from_ms(20_000),
             calls: 60.0,
             scanned: None,
+            turned: false,
             given: None,
             sure: false,
             lane: names::DB_TIME,

@@ -396,6 +396,52 @@ fn a_plan_is_evidence_only_where_it_scans_much_of_the_table_of_the_look_up() {
 }
 
 #[test]
+fn a_plan_that_turns_from_an_index_to_a_scan_is_enough_where_nobody_counts_rows() {
+    const SEEKS: &str = "CO-ROUTINE p > SEARCH purchase USING INDEX purchase_by_customer (customer=?)";
+    const SCANS: &str = "CO-ROUTINE p > SCAN purchase";
+    // A round trip hides most of what the scan takes.
+    fn slower(t: f64, d: &mut Dice) -> Request {
+        request("/orders", vec![(ORDERS, if wrong(t) { 5.7 } else { 3.0 } + d.exp(0.3), 20.0, 0.0)])
+    }
+    fn as_ever(_: f64, d: &mut Dice) -> Request {
+        request("/orders", vec![(ORDERS, 3.2 + d.exp(0.3), 20.0, 0.0)])
+    }
+    let told = |comes, plan: &str, before: &str| {
+        let mut w = build(Shop { scans: Scans::Untold, ..shop(comes, 60.0) });
+        for (instance, plan, before, at) in [
+            ("shop-0", SEEKS, "", 400),
+            ("shop-1", SEEKS, "", 500),
+            ("shop-0", plan, before, 12_300),
+            ("shop-1", plan, before, 12_500),
+        ] {
+            let labels = [("statement", ORDERS), ("plan", plan), ("before", before), ("table", "purchase")];
+            w.event(kinds::DB_PLAN, instance, ms(at), ms(at), &labels, 0.0);
+        }
+        w.diagnose()
+    };
+    let d = told(slower, SCANS, SEEKS);
+    assert_eq!(kinds_of(&d), [FindingKind::SlowQuery], "{:#?}", d.findings());
+    let f = find(&d, FindingKind::SlowQuery);
+    assert_eq!((f.subject.as_str(), f.status, f.missing.len()), (ORDERS, Status::Confirmed, 0), "{f:#?}");
+    assert!(
+        f.claim.contains("reads a whole table since 00:1") && f.claim.contains("instead of"),
+        "{}",
+        f.claim
+    );
+    assert!(
+        (f.onset.as_secs_f64() - ONSET).abs() <= 0.5 && f.found_at.as_secs_f64() - ONSET <= 2.0,
+        "{f:#?}"
+    );
+    let plan = f.evidence.iter().find(|e| e.lane == kinds::DB_PLAN).unwrap();
+    assert!(plan.text.contains(&format!("{SCANS} instead of {SEEKS} (estimated")), "{}", plan.text);
+    assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)"), "{}", f.advice[0]);
+    // One that has not turned, one that takes no longer, one that walks another index.
+    assert!(told(slower, SCANS, "").findings().is_empty());
+    assert!(told(as_ever, SCANS, SEEKS).findings().is_empty());
+    assert!(told(slower, "SCAN purchase USING COVERING INDEX other", SEEKS).findings().is_empty());
+}
+
+#[test]
 fn a_statement_that_waits_for_locks_lacks_no_index() {
     // Somebody keeps the row: 20 a second wait 400 ms for it, so that 8 are inside.
     fn comes(t: f64, _: &mut Dice) -> Request {

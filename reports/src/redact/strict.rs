@@ -42,7 +42,7 @@ const GROUPS: [&str; 15] = [
     "runtime",
 ];
 /// Names of labels that are dyno's own words; the target's may be anything.
-const LABELS: [&str; 19] = [
+const LABELS: [&str; 20] = [
     "what",
     "source",
     "worker",
@@ -61,6 +61,7 @@ const LABELS: [&str; 19] = [
     "table",
     "filter",
     "plan",
+    "before",
     "stack",
 ];
 /// Names of pools and caches that everybody has.
@@ -148,6 +149,11 @@ const SQL: [&str; 57] = [
     "FOR",
     "OVER",
     "CONFLICT",
+];
+/// Words of plans that stay: how rows are found.
+const PLAN: [&str; 15] = [
+    "Bitmap", "COVERING", "Hash", "INDEX", "Index", "Join", "Limit", "Only", "Parallel", "SCAN", "SEARCH",
+    "Scan", "Seq", "Sort", "on",
 ];
 /// Sort of the pseudonyms of tables and columns.
 const NAME: &str = "name";
@@ -336,22 +342,30 @@ impl Redactor {
         self.names.of_form(STATEMENT, text, |n| format!("{STATEMENT}-{n}{shape}"))
     }
 
+    /// The steps of a plan: `Limit > Index Scan using name_1 on name_2`.
+    fn steps(&mut self, text: &str) -> String {
+        let keyword =
+            |token: &str| PLAN.contains(&token) || SQL.iter().any(|k| token.eq_ignore_ascii_case(k));
+        tokens(text)
+            .map(|token| match token.chars().next() {
+                Some(first) if is_word(first) && !keyword(token) => self.name(token),
+                Some(first) if is_word(first) || first.is_ascii() => token.to_owned(),
+                _ => " ".to_owned(),
+            })
+            .collect()
+    }
+
     fn shape(&mut self, text: &str) -> String {
         let mut out = String::new();
-        let mut rest = text;
-        let word = |c: char| c.is_alphanumeric() || c == '_';
-        while let Some(first) = rest.chars().next() {
-            let end =
-                if word(first) { rest.find(|c| !word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
-            let (token, after) = rest.split_at(end);
-            rest = after;
+        for token in tokens(text) {
+            let Some(first) = token.chars().next() else { continue };
             let keyword = SQL.iter().any(|k| token.eq_ignore_ascii_case(k));
             let begins = KEPT_FROM.iter().any(|k| token.eq_ignore_ascii_case(k));
             if out.is_empty() {
                 if begins {
                     out = format!(" {token}");
                 }
-            } else if !word(first) {
+            } else if !is_word(first) {
                 let mark = first.is_ascii() && !matches!(first, '\'' | '"' | '`');
                 out.push(if mark { first } else { ' ' });
             } else if keyword {
@@ -394,6 +408,8 @@ impl Redactor {
             "step" => self.chosen("step", value),
             family if FAMILIES.contains(&family) => self.member(family, value),
             "key" => self.names.of("key", value),
+            "table" => self.name(value),
+            "plan" | "before" => self.steps(value),
             _ => self.names.of("label", value),
         };
         (name.to_owned(), told)
@@ -416,5 +432,43 @@ impl Redactor {
         // Of what is behind the host, a path, nothing stays.
         let host = told.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
         if host.is_empty() { self.names.of("target", target) } else { format!("{scheme}://{host}") }
+    }
+}
+
+/// Words, and what stands between them, one by one.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let word = is_word(first).then(|| rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
+        let (token, after) = rest.split_at(word.unwrap_or(first.len_utf8()));
+        rest = after;
+        Some(token)
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_keeps_how_rows_are_found_and_hides_where() {
+        let mut redactor = Redactor::new();
+        let statement = redactor.statement("SELECT cents FROM purchase WHERE customer = ?");
+        let plan = redactor.label("plan", "CO-ROUTINE secret > SCAN purchase");
+        let before = redactor
+            .label("before", "Limit > Index Scan using purchase_by_customer on purchase (customer=?)");
+        let table = redactor.label("table", "purchase");
+        assert_eq!(statement, "statement-1 FROM name_1 WHERE name_2 = ?");
+        assert_eq!(plan.1, "name_3-name_4 name_5 > SCAN name_1");
+        assert_eq!(
+            before.1,
+            "Limit > Index Scan USING name_6 on name_1 (name_2=?)".replace("USING", "using")
+        );
+        assert_eq!(table.1, "name_1");
     }
 }

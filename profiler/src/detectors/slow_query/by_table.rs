@@ -76,6 +76,7 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
         last: answers.last()?.1,
         calls,
         scanned: Some(rows / scans),
+        turned: false,
         // What was told of the table only since then says nothing of what was before.
         sure: slower.is_known && told_since(timeline, table).is_some_and(|told| told < since),
         given,

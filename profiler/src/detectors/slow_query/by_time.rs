@@ -1,7 +1,8 @@
 //! Which look-up has become slow, where nobody counts the rows that a statement steps over.
 //!
-//! Owns the comparison of a statement's time with its own past and with its fellows, and with the connections that wait for locks. A
-//! planner that misses an index need not scan the table: it may walk another index from its end, which no counter of scans shows.
+//! Owns the comparison of a statement's time with its own past and with its fellows, and with the connections that wait for locks; and, where its
+//! plan has turned from an index to a scan, with its past alone. A planner that misses an index need not scan the table: it may walk another
+//! index from its end, which no counter of scans shows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Locks, Scan};
+use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Locks, Scan, plan};
 use crate::detectors::database::statement::{self, Filter};
 use crate::stats::{Durations, median};
 use crate::window;
@@ -27,6 +28,9 @@ const GROWTH: f64 = 5.0;
 const OVER_OTHERS: f64 = 3.0;
 /// Other statements with which it can be compared.
 const LEAST_OTHERS: usize = 2;
+/// What a scan adds to the time of a statement, at least, where only its plan says that there is one: as long as stepping over
+/// [`LEAST_SCANNED`] rows takes.
+const LEAST_ADDED_NS: f64 = 1e6;
 /// Share of the connections inside it (Little's law) that wait for locks, from which on its time is theirs.
 const WAITING_SHARE: f64 = 0.5;
 /// Its past: the best block of so many before the window, each so long.
@@ -89,9 +93,47 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         last: at,
         calls,
         scanned: None,
+        turned: false,
         given: given.map(|n| n / calls),
         lane: names::DB_TIME,
         locks: locks.map(|waiting| Locks { waiting, inside }),
+    })
+}
+
+/// Look-ups that have become slower as their plan turned from an index to a scan of the whole table.
+pub(super) fn turned(timeline: &Timeline, at: RunTime) -> Vec<Scan> {
+    plan::turned(timeline, at)
+        .into_iter()
+        .filter_map(|(text, told)| of_turn(timeline, text, told, at))
+        .collect()
+}
+
+fn of_turn(timeline: &Timeline, text: &str, told: RunTime, at: RunTime) -> Option<Scan> {
+    let filter = statement::filter(text);
+    let span = Span::new(window::last(at, WINDOW_S).start.max(told), at);
+    let now = times(timeline, text, span);
+    let (calls, took) = (now.count() as f64, now.quantile_ns(0.5)?);
+    if filter == Filter::None || calls < LEAST_CALLS || at.since(told) < LASTS {
+        return None;
+    }
+    let (past, _) = best(timeline, text, told, |_| true)?;
+    if took < super::GROWTH * past || took < past + LEAST_ADDED_NS {
+        return None;
+    }
+    let given = window::counted_of(window::about(timeline, names::DB_ROWS, text), span);
+    Some(Scan {
+        sure: true,
+        text: text.to_owned(),
+        filter,
+        span,
+        since: onset(timeline, text, told, (took * past).sqrt()),
+        last: at,
+        calls,
+        scanned: None,
+        turned: true,
+        given: given.map(|n| n / calls),
+        lane: names::DB_TIME,
+        locks: None,
     })
 }
 

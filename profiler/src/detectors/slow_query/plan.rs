@@ -1,9 +1,11 @@
 //! What the database's planner says of a slow statement.
 //!
-//! Owns the choice of the plan: the newest one of the statement. It is evidence of a missing index if its costliest scan is one of the whole
+//! Owns the reading of plans, PostgreSQL's and SQLite's, and the choice of the plan: the newest one of the statement. It is evidence of a missing index if its costliest scan is one of the whole
 //! table in which the statement looks up, and that is large. One that does not scan speaks against it only if it was made while the
-//! statement was slow. Where nothing is left to a filter, it finds its rows by an index.
+//! statement was slow. Where nothing is left to a filter, it finds its rows by an index. Of a plan that has turned from an index to such a
+//! scan no more is wanted than that the statement has become slower with it (`by_time`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -42,18 +44,48 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
         return None;
     }
     let filter = newest.label("filter").filter(|f| !f.is_empty());
-    let seeks = filter.is_none() && last_step(steps).contains("Index");
+    let seeks = filter.is_none() && is_by_index(last_step(steps), scan);
     let filter = filter.filter(|_| scans);
     let filter = filter.map_or(String::new(), |f| format!(", where rows are told by {f} alone"));
-    let cost = Unit::Count.show(newest.value);
-    let text = format!("the server plans it as {steps}{filter} (cost {cost}; estimated, for any value)");
+    let before = newest.label("before").filter(|before| !before.is_empty() && scans);
+    let before = before.map_or(String::new(), |before| format!(" instead of {before}"));
+    let cost = newest.value;
+    let cost = if cost > 0.0 { format!("cost {}; ", Unit::Count.show(cost)) } else { String::new() };
+    let text = format!("the database plans it as {steps}{before}{filter} ({cost}estimated, for any value)");
     let span = Span::new(newest.start, at);
     Some(Plan { scans, seeks, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
 }
 
-/// Does the way lead to a scan of a whole table?
+/// Statements whose plan has turned from an index to a scan of a whole table and is that still, and when that was told.
+pub(super) fn turned(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, RunTime> {
+    let mut turned = BTreeMap::new();
+    for event in timeline.events(kinds::DB_PLAN, Span::new(RunTime::ZERO, at + Duration::from_nanos(1))) {
+        let (Some(statement), Some(steps)) = (event.label("statement"), event.label("plan")) else {
+            continue;
+        };
+        if !is_whole(steps) {
+            turned.remove(statement);
+        } else if event.label("before").is_some_and(|before| !before.is_empty() && !is_whole(before)) {
+            turned.entry(statement).or_insert(event.start);
+        }
+    }
+    turned
+}
+
+/// Does the way lead to a scan of a whole table? SQLite says `SCAN`, and by which index if it walks one.
 fn is_whole(steps: &str) -> bool {
-    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| last_step(steps).starts_with(kind))
+    let step = last_step(steps);
+    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| step.starts_with(kind))
+        || step.starts_with("SCAN ") && !step.contains(" USING ")
+}
+
+/// Does a step find its rows by an index? SQLite says by which columns, and nothing of a filter for the others.
+fn is_by_index(step: &str, scan: &Scan) -> bool {
+    let sought = || match &scan.filter {
+        Filter::Column { column, .. } => step.contains(&format!("{column}=")),
+        _ => false,
+    };
+    step.contains("Index") || step.starts_with("SEARCH ") && sought()
 }
 
 /// What costs most: the end of the way.

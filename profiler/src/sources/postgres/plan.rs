@@ -84,6 +84,7 @@ impl Plans {
                 labels: vec![
                     label("statement", &slowest.fingerprint),
                     label("plan", &plan.steps),
+                    label("before", before.as_deref().unwrap_or_default()),
                     label("table", &plan.table),
                     label("filter", &plan.filter),
                     label("cost", &format!("{:.2}", plan.scan_cost)),
