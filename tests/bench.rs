@@ -146,6 +146,7 @@ fn a_bench_of_sources_says_what_this_machine_lacks() {
         "redis: the package redis-server",
         "node-busy: node",
         "node-page: node",
+        "node-full: node",
         "node-pool: node",
     ];
     // Two figures each: the service's, and ours.

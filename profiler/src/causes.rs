@@ -1,7 +1,7 @@
 //! Causes: which finding set off which, and in what order findings are told.
 //!
 //! Owns the ranking; what can cause what is in [`crate::mechanisms`]. A finding hangs under another one only if these
-//! things hold: the table knows a mechanism, the cause began before (within the resolution of the
+//! things hold: the table knows a mechanism (of some, within one pool, cache or service alone), the cause began before (within the resolution of the
 //! lanes), and was not over for long when the effect began, and, where both come and go, most of the effect lies in
 //! the time of the cause. Otherwise they are independent and both stay roots.
 //!
@@ -122,6 +122,7 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
                 m.cause == c.finding.kind
                     && m.effect == effect.finding.kind
                     && m.holds_for(c.sort, effect.sort)
+                    && (!m.of_one || c.identity == effect.identity)
             })?;
             Some(Cause { place, reason: explains(c, effect, m)? })
         })
@@ -257,6 +258,23 @@ mod tests {
         assert!(under.evidence.is_empty() && under.remedies.is_empty(), "{under:?}");
         assert!(under.advice[0].starts_with("First cure F1 (worker lost): "), "{under:?}");
         assert_eq!(under.advice[1..], ["Look."]);
+    }
+
+    #[test]
+    fn what_one_pool_has_lost_is_missing_in_no_other() {
+        let seen = |from| Span::new(RunTime::from_ms(from), RunTime::from_ms(9_000));
+        let caused_by = |pool: &str| {
+            let mut ledger = Ledger::default();
+            for (kind, identity, from) in
+                [(FindingKind::PoolLeak, "pg", 1_000), (FindingKind::PoolSaturated, pool, 2_000)]
+            {
+                let claim = Claim { identity: identity.to_owned(), ..Claim::bare(kind, seen(from)) };
+                ledger.take(claim, RunTime::from_ms(9_000));
+            }
+            let told = rank(ledger.entries(), &Proofs::default());
+            told.into_iter().find(|f| f.kind == FindingKind::PoolSaturated).unwrap().caused_by
+        };
+        assert_eq!((caused_by("pg").as_deref(), caused_by("pg-2")), (Some("F1"), None));
     }
 
     /// Findings that last from their onset (ms) to 9 s, ranked.

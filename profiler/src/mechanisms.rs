@@ -23,11 +23,13 @@ pub struct Mechanism {
     pub except_sort: &'static str,
     /// The effect comes and goes with the cause, so overlap in time is demanded.
     pub together: bool,
+    /// Only where both are about the same: one pool, one cache, one service.
+    pub of_one: bool,
 }
 
 /// The effect comes and goes with the cause.
 const fn together(cause: FindingKind, effect: FindingKind, reason: &'static str) -> Mechanism {
-    Mechanism { cause, effect, reason, effect_sorts: &[], except_sort: "", together: true }
+    Mechanism { cause, effect, reason, effect_sorts: &[], except_sort: "", together: true, of_one: false }
 }
 
 /// The effect gathers, and outlasts the cause.
@@ -44,6 +46,11 @@ impl Mechanism {
     /// Not where the cause is of this sort.
     const fn except_by(self, sort: &'static str) -> Self {
         Self { except_sort: sort, ..self }
+    }
+
+    /// Only where both are about the same pool, cache or service.
+    const fn of_one(self) -> Self {
+        Self { of_one: true, ..self }
     }
 
     /// Can a finding of sort `cause` set off one of sort `effect` in this way? A process that only cannot be asked goes on working.
@@ -67,14 +74,15 @@ pub const MECHANISMS: &[Mechanism] = &[
         .of_sorts(&[kinds::PAUSE_MAJOR]),
     lasting(PoolSaturated, HeapLeak, "requests that wait for a connection hold their memory"),
     // Pools and database.
-    together(PoolLeak, PoolSaturated, "the connections that were lost are missing to those who wait"),
+    together(PoolLeak, PoolSaturated, "the connections that were lost are missing to those who wait")
+        .of_one(),
     together(SlowQuery, PoolSaturated, "each connection is held for as long as the scan takes"),
     together(
         QueryFanOut,
         PoolSaturated,
         "each request holds its connection for all its round trips in a row",
     ),
-    together(ConnectionChurn, PoolSaturated, "each use waits until its connection is opened"),
+    together(ConnectionChurn, PoolSaturated, "each use waits until its connection is opened").of_one(),
     together(
         ConnectionChurn,
         SlowQuery,
@@ -99,25 +107,31 @@ pub const MECHANISMS: &[Mechanism] = &[
         CacheAvalanche,
         CacheStampede,
         "popular keys are among those that expired, and all who want one load it",
-    ),
+    )
+    .of_one(),
     together(
         CacheCold,
         CacheStampede,
         "popular keys are among those that were removed, and all who want one load it",
-    ),
-    together(CacheThrash, CacheStampede, "popular keys are evicted too, and all who want one load it"),
-    together(CacheThrash, CacheCold, "a cache that gets less room removes at once what no longer fits"),
+    )
+    .of_one(),
+    together(CacheThrash, CacheStampede, "popular keys are evicted too, and all who want one load it")
+        .of_one(),
+    together(CacheThrash, CacheCold, "a cache that gets less room removes at once what no longer fits")
+        .of_one(),
     lasting(
         CacheCold,
         CacheAvalanche,
         "what is loaded at once after an emptying expires at once a time to live later",
-    ),
+    )
+    .of_one(),
     // Services: what is called, and who waits for it.
     together(
         RetryStorm,
         DownstreamCascade,
         "calls that are made again fill the service, and who waits for it waits longer",
-    ),
+    )
+    .of_one(),
     together(
         RetryStorm,
         PoolSaturated,
@@ -199,7 +213,8 @@ pub const MECHANISMS: &[Mechanism] = &[
         UnevenWorkers,
         "the clients of the lost process connect again to those that are there",
     ),
-    together(WorkerLost, LongPause, "a process that has ended says nothing until its successor speaks"),
+    together(WorkerLost, LongPause, "a process that has ended says nothing until its successor speaks")
+        .of_sorts(&[kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL, long_pause::UNASKED]),
     together(WorkerLost, CacheCold, "its successor begins with an empty cache"),
     together(
         WorkerLost,

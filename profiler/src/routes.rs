@@ -30,12 +30,18 @@ pub fn ended(timeline: &Timeline, instance: &str, span: Span) -> f64 {
     handlers(timeline, instance).flat_map(|s| s.intervals_within(span)).map(|i| i.1.count() as f64).sum()
 }
 
-/// The route of a process whose requests last longest in the median, with that median, ns.
-pub fn longest<'a>(timeline: &'a Timeline, instance: &'a str, span: Span) -> Option<(&'a str, f64)> {
+/// Of the routes of a process whose requests last `at_most` so long in the median, ns, the one whose last longest, with that median.
+pub fn longest<'a>(
+    timeline: &'a Timeline,
+    instance: &'a str,
+    span: Span,
+    at_most: f64,
+) -> Option<(&'a str, f64)> {
     handlers(timeline, instance)
         .filter_map(|s| {
             Some((s.spec.subject.as_str(), Durations::of(s.intervals_within(span)).quantile_ns(0.5)?))
         })
+        .filter(|route| route.1 <= at_most)
         .max_by(|a, b| a.1.total_cmp(&b.1))
 }
 

@@ -108,6 +108,7 @@ fn batch(instance: &str, pid: u32, seq: u64) -> Batch {
         version: VERSION,
         instance: instance.into(),
         pid,
+        began: 0,
         now,
         lanes: vec![
             LaneSpec::level("pool.db.waiters", instance, Unit::Count),

@@ -132,7 +132,7 @@ mod tests {
         insta::assert_snapshot!(names(Subject::Backend, false, &[]).join("\n"));
         assert_eq!(
             names(Subject::Sources, true, &[]).join(" "),
-            "agent node deno bun metrics otlp jvm process host redis postgres rabbitmq node-busy node-page node-pool"
+            "agent node deno bun metrics otlp jvm process host redis postgres rabbitmq node-busy node-page node-full node-pool"
         );
     }
 }

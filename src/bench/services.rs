@@ -4,10 +4,11 @@
 //! Node.js are looked for where the bench is started and in `profiler/tests/libraries`, where the tests install them.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -17,6 +18,9 @@ use super::servers::{Kind, Server};
 use super::stores::{self, Asking, Store};
 use super::watching::Attach;
 use crate::secret::TOKEN_VARIABLE;
+
+/// How long a service may take to say how many requests it has answered.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is watched, named after the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +246,16 @@ impl Service {
         Attach { what, env }
     }
 
+    /// How many requests it has answered, in its own words: those on Node.js count them.
+    pub fn served(&self) -> anyhow::Result<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        stream.write_all(b"GET /served HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        answer.lines().last().and_then(|n| n.parse().ok()).with_context(|| format!("it says `{answer}`"))
+    }
+
     /// Asks it at a rate, if it speaks no HTTP.
     pub fn asking(&self, per_s: u64) -> anyhow::Result<Option<Asking>> {
         match &self.running {
@@ -313,7 +327,10 @@ if (to) {
   const readers = [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 100, exportTimeoutMillis: 100 })];
   new RuntimeNodeInstrumentation({ monitoringPrecision: 50 }).setMeterProvider(new MeterProvider({ readers }));
 }
+let served = 0;
 http.createServer(async (request, answer) => {
+  if (request.url === '/served') return answer.end(`${served}`);
+  served += 1;
   if (client && request.url === '/metrics') return answer.end(await client.register.metrics());
   const place = pool && (await pool.acquire());
   answer.end(JSON.stringify({ items: Array.from({ length: items }, (_, i) => ({ i, name: `item ${i}` })) }));

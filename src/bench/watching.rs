@@ -8,7 +8,7 @@ use super::pairs::{self, Effort, Pairs, abba, errors, off_rate, rows};
 use super::peers::{self, RUN_S};
 use super::process::{Client, Place, Recipe};
 use super::report::{Row, Sample};
-use super::scenario;
+use super::scenario::{self, Work};
 use super::services::{Service, Watched};
 use super::stats::{self, Bound, Verdict};
 use timeline::MonoNs;
@@ -21,25 +21,43 @@ const TICK_S: f64 = 0.01;
 pub struct Watch {
     /// What serves.
     pub service: Watched,
-    /// Requests a second.
-    pub per_s: u64,
+    /// How it is asked.
+    pub asked: Asked,
     /// What the service's CPU for each over that of the unwatched one should be.
     pub target: Bound,
     /// What our side should take, % of a core.
     pub own: Bound,
 }
 
+/// How a service is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// At a rate, requests a second.
+    PerSecond(u64),
+    /// By so many sessions, each of which asks again when it is answered: it always has work, and counts itself what it did.
+    Always(u64),
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PerSecond(n) => write!(f, "at {n} a second"),
+            Self::Always(n) => write!(f, "asked by {n} at once"),
+        }
+    }
+}
+
 /// Measures pairs; gives back a row for the service and one for our side.
 pub fn compare(name: &str, watch: &Watch, place: &Place<'_>, effort: Effort) -> anyhow::Result<Vec<Row>> {
-    let Watch { service, per_s, .. } = *watch;
-    let figure = format!("{} CPU for each at {per_s} a second, watched over unwatched", service.name());
+    let Watch { service, asked, .. } = *watch;
+    let figure = format!("{} CPU for each {asked}, watched over unwatched", service.name());
     let own = format!("dyno's own side while it watches {}", service.name());
     if let Some(what) = service.missing() {
         let missing = |figure, bound| Row::missing(name, figure, Some(bound), what.clone());
         return Ok(vec![missing(figure, watch.target), missing(own, watch.own)]);
     }
     let found =
-        abba(effort, |watched, notes| measure((place, name), service, per_s, watched, effort, notes))?;
+        abba(effort, |watched, notes| measure((place, name), service, asked, watched, effort, notes))?;
     let ours = own_side(name, own, watch.own, &found.0);
     let mut all = rows(name, [(figure, Some(watch.target), Sample::cpu_us as fn(&Sample) -> f64)], found);
     all.push(ours);
@@ -64,22 +82,25 @@ fn own_side(name: &str, figure: String, target: Bound, pairs: &Pairs) -> Row {
     }
 }
 
-/// One service, started anew, over a window in which it is asked at the rate.
+/// One service, started anew, over a window in which it is asked.
 fn measure(
     (place, name): (&Place<'_>, &str),
     service: Watched,
-    per_s: u64,
+    asked: Asked,
     watched: bool,
     effort: Effort,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Sample> {
     let (service, attach) = Service::start(place, service, watched)?;
-    let load = Load::start((place, name), &service, per_s)?;
+    let load = Load::start((place, name), &service, asked)?;
     let mut watcher = attach.map(|attach| watcher(place, &service, &attach)).transpose()?;
     place.nap(effort.settle)?;
-    let sample = window(place, &service, &load, watcher.as_mut(), effort)?;
+    let sample = window(place, (&service, asked), &load, watcher.as_mut(), effort)?;
     let off_rate = load.end(place, notes)?;
-    let done = (sample.seconds * per_s as f64).round() as u64;
+    let done = match asked {
+        Asked::PerSecond(n) => (sample.seconds * n as f64).round() as u64,
+        Asked::Always(_) => sample.done,
+    };
     Ok(Sample { done, off_rate, ..sample })
 }
 
@@ -114,12 +135,16 @@ enum Load {
 }
 
 impl Load {
-    fn start((place, name): (&Place<'_>, &str), service: &Service, per_s: u64) -> anyhow::Result<Self> {
+    fn start((place, name): (&Place<'_>, &str), service: &Service, asked: Asked) -> anyhow::Result<Self> {
         place.keep_to(|s| &s.generator);
-        if let Some(asking) = service.asking(per_s)? {
-            return Ok(Self::Thread(asking));
-        }
-        let recipe = peers::run(place, name, &scenario::requests(service.port, per_s, RUN_S))?;
+        let scenario = match asked {
+            Asked::Always(sessions) => scenario::held(Work::Get, service.port, sessions, RUN_S),
+            Asked::PerSecond(n) => match service.asking(n)? {
+                Some(asking) => return Ok(Self::Thread(asking)),
+                None => scenario::requests(service.port, n, RUN_S),
+            },
+        };
+        let recipe = peers::run(place, name, &scenario)?;
         let mut client = Client::start(place, &recipe)?;
         let own = service.own_sockets;
         pairs::stand(place, &mut client, 1, || Some(machine::sockets(&service.pids()).saturating_sub(own)))?;
@@ -133,7 +158,8 @@ impl Load {
         }
     }
 
-    /// Did it not keep its rate? If it did, the requests in the window are those of the rate, give or take what is under way at its ends.
+    /// Did it not keep its rate, where it has one? If it did, the requests in the window are those of the rate, give or take what is under way at its
+    /// ends.
     fn end(self, place: &Place<'_>, notes: &mut Vec<String>) -> anyhow::Result<bool> {
         match self {
             Self::Http(client, recipe) => {
@@ -154,16 +180,20 @@ impl Load {
 
 fn window(
     place: &Place<'_>,
-    service: &Service,
+    (service, asked): (&Service, Asked),
     load: &Load,
     mut watcher: Option<&mut Client>,
     effort: Effort,
 ) -> anyhow::Result<Sample> {
     let pids = [service.pids(), load.pids(), watcher.as_ref().map(|w| w.family()).unwrap_or_default()];
-    let reading = || (MonoNs::now(), Stat::now(), pids.each_ref().map(|p| machine::cpu(p)));
-    let (began, stat, before) = reading();
+    let reading = || {
+        let cpu = pids.each_ref().map(|p| machine::cpu(p));
+        let served = if matches!(asked, Asked::Always(_)) { service.served()? } else { 0 };
+        Ok::<_, anyhow::Error>((MonoNs::now(), Stat::now(), cpu, served))
+    };
+    let (began, stat, before, served) = reading()?;
     place.nap(effort.window)?;
-    let (ended, stat_then, after) = reading();
+    let (ended, stat_then, after, served_then) = reading()?;
     if let Some(gone) = watcher.as_mut().and_then(|w| w.has_ended().then(|| w.gone())) {
         return Err(gone);
     }
@@ -172,7 +202,7 @@ fn window(
         who: if watcher.is_some() { "watched" } else { "unwatched" }.to_owned(),
         open: machine::sockets(&pids[0]).saturating_sub(service.own_sockets),
         seconds: ended.since(began).as_secs_f64(),
-        done: 0,
+        done: served_then - served,
         cpu_s: own.all_s,
         kernel_s: own.kernel_s,
         other_cpu_s: other.all_s,

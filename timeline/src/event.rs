@@ -78,7 +78,7 @@ pub mod kinds {
     pub const PROFILE_RETAINED: &str = "profile.retained";
     /// How the database would run a statement, as far as its planner knows without running it. Labels: `statement` (fingerprint),
     /// `plan` (its steps from the top down to the scan that costs most), `before` (the same of the plan that this one takes the place of, if it was
-    /// known), and of that scan `table`, `filter` and `cost`; `value`: what the planner takes all of it to cost, 0 where it does not say.
+    /// known), and of that scan, as far as it is told, `table`, `filter` and `cost`; `value`: what the planner takes all of it to cost, 0 where it does not say.
     pub const DB_PLAN: &str = "db.plan";
     /// The load generator: a worker process died. Label: `worker`.
     pub const WORKER_LOST: &str = "generator.worker-lost";

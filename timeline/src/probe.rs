@@ -59,6 +59,9 @@ pub struct Batch {
     pub instance: String,
     /// Its process id.
     pub pid: u32,
+    /// When it began to count ticks, nanoseconds of its monotonic clock: in a container the next process has the same id. 0: it does not say.
+    #[serde(default)]
+    pub began: u64,
     /// The sender's monotonic clock while it answered, for the clock offset.
     pub now: MonoNs,
     /// Every lane declared so far; `LaneSpec::instance` is the instance's name.

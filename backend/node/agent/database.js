@@ -10,9 +10,9 @@ import { Tally } from './histogram.js';
 import { sent } from './traffic.js';
 
 /** Longest text of a label. */
-const MOST_TEXT = 200;
-/** Most plans told at a tick; the rest at the next. */
-const MOST_EVENTS = 24;
+const MOST_TEXT = 120;
+/** Most plans told at a tick, so that there is room for all other events; the rest at the next. */
+const MOST_EVENTS = 16;
 /** Most fingerprints that are told apart, and what the rest is called. */
 const MOST_SHAPES = 64;
 const OTHER = 'other';
@@ -23,6 +23,8 @@ export class DatabaseMeter {
   #texts = new Map();
   #tables = new Map();
   #server;
+  /** By text, since two that look alike may be run differently; and what has been planned since the last tick. */
+  #planned = new Map();
   #plans = [];
 
   /** @param {import('./lanes.js').Lanes} lanes */
@@ -81,17 +83,17 @@ export class DatabaseMeter {
   /**
    * The database would run a statement in this way from now on.
    * @param {string} text
-   * @param {{ plan: string, table: string }} told steps from the top down to the scan that costs most, and its table
+   * @param {{ plan: string, table: string }} told steps from the top down to the scan that reads the most, and its table
    */
   planned(text, { plan, table }) {
-    const shape = this.#shape(text);
-    const before = shape.plan;
-    if (shape.name === OTHER || plan === '' || plan === before) return;
-    shape.plan = plan;
-    const labels = { statement: shape.name, plan: clean(plan, MOST_TEXT), before: clean(before ?? '', MOST_TEXT), table: clean(table, MOST_TEXT) };
+    const { name } = this.#shape(text);
+    const before = this.#planned.get(text) ?? '';
+    if (name === OTHER || plan === '' || plan === before) return;
+    this.#planned.set(text, plan);
     const at = mono();
+    const labels = Object.entries({ statement: name, plan: lastSteps(plan), before: lastSteps(before), table: clean(table, MOST_TEXT) });
     // SQLite tells of no cost.
-    this.#plans.push({ kind: 'db.plan', start: at, end: at, labels: Object.entries(labels), value: 0 });
+    this.#plans.push({ kind: 'db.plan', start: at, end: at, labels, value: 0 });
   }
 
   /** What was planned since the last tick. */
@@ -118,4 +120,12 @@ export class DatabaseMeter {
     this.#lanes.rate('db.rows', 'per-second', () => shape.rows, how);
     return shape;
   }
+}
+
+/** Of a long way the end, which is what matters. */
+function lastSteps(way) {
+  const steps = way.split(' > ');
+  const tail = (from) => `${from > 0 ? '… > ' : ''}${steps.slice(from).join(' > ')}`;
+  const from = steps.findIndex((_, at) => tail(at).length <= MOST_TEXT);
+  return clean(from < 0 ? steps.at(-1) : tail(from), MOST_TEXT);
 }

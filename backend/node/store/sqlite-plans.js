@@ -10,9 +10,11 @@
 const EVERY_MS = 500;
 
 /** What a statement reads: a table, an index of it, or what another step has made. */
-const READS = /^(?<how>SCAN|SEARCH) (?<what>\S+)/;
+const READS = /^(?<how>SCAN|SEARCH) (?<what>\S+)(?<by> USING )?/;
 /** What a step makes for others to read, by its name. */
 const MAKES = /^(?:CO-ROUTINE|MATERIALIZE) (\S+)/;
+/** What is read, but lies in no table. */
+const NO_TABLE = / (?:CONSTANT ROWS?|VALUES CLAUSE)$| VIRTUAL TABLE /;
 
 /**
  * Tells `meter` how its statements are planned, until the result is called.
@@ -27,9 +29,8 @@ export function watchPlans(driver, meter) {
     try {
       const connection = await connecting;
       for (const { sql, ...plan } of await connection.plans(meter.texts)) meter.planned(sql, plan);
-    } catch (e) {
-      console.error(`shop: SQLite does not tell its plans: ${e.message}`);
-      return;
+    } catch {
+      // It is busy, or away: whoever wants a connection says so. What is not known is not shown.
     }
     if (!ended) timer = setTimeout(ask, EVERY_MS).unref();
   };
@@ -50,25 +51,39 @@ export function watchPlans(driver, meter) {
 export function plansOf(db, planned, statements) {
   const { schema_version: version } = db.prepare('PRAGMA schema_version').get();
   // Planning takes the schema that the connection knows; whoever reads a table looks first whether it has changed.
-  db.prepare('SELECT name FROM sqlite_schema LIMIT 1').all();
+  const tables = new Set(db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all().map(({ name }) => name));
   return statements
     .filter((sql) => planned.get(sql) !== version)
     .map((sql) => {
       planned.set(sql, version);
-      return { sql, ...planOf(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all()) };
+      return { sql, ...planOf(stepsOf(db, sql), tables) };
     });
 }
 
+/** None where it has no plan any more, such as of a table that has gone. */
+function stepsOf(db, sql) {
+  try {
+    return db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all();
+  } catch {
+    return [];
+  }
+}
+
 /**
- * The way to the step that reads the most, as far as SQLite says: one that reads all of a table, or else the first one.
+ * The way to the step that reads the most, as far as SQLite says: one that reads all of a table, or else all of an index, or else the first one.
  * @param {{ id: number, parent: number, detail: string }[]} steps
- * @returns {{ plan: string, table: string }} both empty where nothing is read
+ * @param {Set<string>} tables those that there are: a step may name another thing, or a table by its alias
+ * @returns {{ plan: string, table: string }} empty where nothing is read, and where it is not known of which table
  */
-export function planOf(steps) {
+export function planOf(steps, tables) {
   const made = new Set(steps.map(({ detail }) => MAKES.exec(detail)?.[1]));
-  const reads = steps.map((step) => ({ step, ...READS.exec(step.detail)?.groups })).filter(({ what }) => what && !made.has(what));
-  const last = reads.find(({ how }) => how === 'SCAN') ?? reads[0];
+  const reads = steps
+    .filter(({ detail }) => !NO_TABLE.test(detail))
+    .map((step) => ({ step, ...READS.exec(step.detail)?.groups }))
+    .filter(({ what }) => what && !made.has(what));
+  const scans = reads.filter(({ how }) => how === 'SCAN');
+  const last = scans.find(({ by }) => !by) ?? scans[0] ?? reads[0];
   const way = [];
   for (let step = last?.step; step; step = steps.find(({ id }) => id === step.parent)) way.unshift(step.detail);
-  return { plan: way.join(' > '), table: last?.what ?? '' };
+  return { plan: way.join(' > '), table: tables.has(last?.what) ? last.what : '' };
 }

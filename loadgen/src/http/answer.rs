@@ -34,6 +34,15 @@ enum At {
     Done,
 }
 
+/// What came of an answer: in one byte, since a session's future has no room for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    Nothing,
+    Something,
+    /// `100 Continue` among it.
+    Leave,
+}
+
 /// An answer, as far as it was read.
 #[derive(Debug)]
 pub struct Answer<'a> {
@@ -43,7 +52,7 @@ pub struct Answer<'a> {
     upgrade: bool,
     status: u16,
     reusable: bool,
-    touched: bool,
+    came: Came,
     located: bool,
     coding: Option<Coding>,
     body_bytes: u64,
@@ -70,7 +79,7 @@ impl<'a> Answer<'a> {
             upgrade: false,
             status: 0,
             reusable: false,
-            touched: false,
+            came: Came::Nothing,
             located: false,
             coding: None,
             body_bytes: 0,
@@ -139,13 +148,13 @@ impl<'a> Answer<'a> {
     /// Did anything of it come?
     #[must_use]
     pub fn touched(&self) -> bool {
-        self.touched
+        self.came > Came::Nothing
     }
 
-    /// How many interim (1xx) answers came in front.
+    /// Did `100 Continue` come in front, which alone is leave to send a body (RFC 9110, 10.1.1)?
     #[must_use]
-    pub fn interim(&self) -> u8 {
-        self.interim
+    pub fn continued(&self) -> bool {
+        self.came == Came::Leave
     }
 
     /// The connection must not carry a further request: this one was not sent as a whole.
@@ -171,7 +180,9 @@ impl<'a> Answer<'a> {
     /// The kind that names what is wrong; the answer must not be fed again.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         let mut read = 0;
-        self.touched |= !bytes.is_empty();
+        if !bytes.is_empty() {
+            self.note();
+        }
         while read < bytes.len() && !self.done() {
             let rest = &bytes[read..];
             read += match &mut self.at {
@@ -218,6 +229,11 @@ impl<'a> Answer<'a> {
             }
             At::Head | At::Body(_) => Err(ErrorKind::ClosedEarly),
         }
+    }
+
+    /// Something of it came.
+    fn note(&mut self) {
+        self.came = self.came.max(Came::Something);
     }
 
     fn keep(&mut self, data: &[u8]) -> Result<(), ErrorKind> {
@@ -281,6 +297,9 @@ impl<'a> Answer<'a> {
     fn take(&mut self, head: Head) -> Result<(), ErrorKind> {
         if head.status < 200 && !(self.upgrade && head.status == 101) {
             self.interim += 1;
+            if head.status == 100 {
+                self.came = Came::Leave;
+            }
             // To switch protocols without being asked to leaves nothing that could be read.
             let known = head.status != 101 && head.status >= 100;
             return if known && self.interim <= INTERIM_MAX { Ok(()) } else { Err(ErrorKind::BadHead) };
@@ -421,6 +440,21 @@ mod tests {
         assert!(!framed.located());
         framed.take_head(302, || std::iter::once(("location", &b"/there"[..]))).unwrap();
         assert!(framed.located());
+    }
+
+    #[test]
+    fn status_100_alone_is_leave_to_send_a_body() {
+        let mut answer = Answer::new(Want::default());
+        answer.feed(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 102 P\r\n\r\n").unwrap();
+        assert!(answer.touched() && !answer.continued());
+        answer.feed(b"HTTP/1.1 100 C\r\n\r\n").unwrap();
+        assert!(answer.continued());
+        // What follows takes nothing back.
+        answer.feed(b"HTTP/1.1 103 Early\r\n\r\n").unwrap();
+        assert!(answer.touched() && answer.continued());
+        let mut framed = Answer::new(Want::default());
+        let continued = |status| framed.take_interim(status).map(|()| framed.continued());
+        assert_eq!([103, 100, 103].map(continued), [Ok(false), Ok(true), Ok(true)]);
     }
 
     #[test]

@@ -189,7 +189,9 @@ impl Session {
             while let Awaited::Head(response) = awaited {
                 match ready!(poll_head(response, answer, link, cx))? {
                     Some(head) => *awaited = take_head(head, answer)?,
-                    None => return Poll::Ready(Ok(true)),
+                    None if answer.continued() => return Poll::Ready(Ok(true)),
+                    // Any other interim answer leaves it open.
+                    None => {}
                 }
             }
             Poll::Ready(Ok(false))

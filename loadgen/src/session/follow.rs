@@ -87,7 +87,7 @@ impl Session {
             self.stream = ask.before.clone();
             ask.hop = Some(Box::new(hop.clone()));
             answer = self.exchange_one(ask).await?;
-            if !redirect::leads_on(answer.status()) {
+            if !redirect::leads_on(answer.status()) || answer.field(follow.location).is_none() {
                 return Ok(answer);
             }
         }
@@ -176,7 +176,7 @@ impl Session {
                     answer.feed(portion).map(drop)
                 });
                 ready!(read)??;
-                if answer.status() != 0 || answer.interim() > 0 {
+                if answer.status() != 0 || answer.continued() {
                     return Poll::Ready(Ok(answer.status() != 0));
                 }
             }

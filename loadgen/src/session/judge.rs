@@ -135,14 +135,7 @@ impl Session {
                 .filter(|body| body.len() <= SAVED_MAX)
                 .and_then(|body| std::str::from_utf8(body).ok())
                 .map(str::to_owned),
-            From::Field(i) => {
-                let field = judged.field(*i);
-                if pick == Pick::Count {
-                    Some(u8::from(field.is_some()).to_string())
-                } else {
-                    field.map(str::to_owned)
-                }
-            }
+            From::Field(i) => judged.field(*i).map(str::to_owned),
             From::Json(path) => {
                 let found = json.map(|j| path.query(j).all()).unwrap_or_default();
                 // A null is nothing that a request could be made with, and not the text `null`.

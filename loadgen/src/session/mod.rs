@@ -452,6 +452,8 @@ impl Session {
     /// A step starts; it must be over within `limit` ns. Says when it started.
     fn begin(&mut self, limit: u64) -> u64 {
         let now = self.shard.now();
+        // Behind a pause that was cut short: no step is intended for a time after its start.
+        (self.intended, self.due) = (self.intended.min(now), self.due.min(now));
         if !std::mem::take(&mut self.state.announced) {
             figures::add(&self.shard.figures.offered, 1);
         }

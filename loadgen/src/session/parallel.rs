@@ -23,9 +23,8 @@ type Lane<'g> = Pin<Box<dyn Future<Output = Box<Session>> + 'g>>;
 struct Group<'p> {
     requests: &'p [Request],
     next: Cell<usize>,
-    /// When all of it was intended to start, and when it could, run time in ns.
+    /// When all of it was intended to start, run time in ns.
     intended: u64,
-    due: u64,
     /// What the random numbers of each request follow from, whichever lane it falls to.
     seed: u64,
     saved: RefCell<Vec<Saved>>,
@@ -59,11 +58,12 @@ impl Session {
             requests: &parallel.requests,
             next: Cell::new(0),
             intended: self.intended,
-            due: self.due,
             seed: self.stream.bits(),
             saved: RefCell::default(),
         };
         self.state.unreached = false;
+        // When lanes could start, and whether those of the first pass have.
+        let (mut due, mut begun) = (self.due, false);
         let mut lanes: Vec<Lane<'_>> = Vec::new();
         poll_fn(|cx| {
             lanes.retain_mut(|lane| match lane.as_mut().poll(cx) {
@@ -74,12 +74,17 @@ impl Session {
                 Poll::Pending => true,
             });
             while !group.is_over() && lanes.len() < self.lanes_wanted(parallel) {
-                let mut lane: Lane<'_> = Box::pin(work(self.lane(cx), &group));
+                if begun {
+                    // Until now nobody knew that the server takes so many at once.
+                    due = due.max(self.shard.now());
+                }
+                let mut lane: Lane<'_> = Box::pin(work(self.lane(cx), &group, due));
                 match lane.as_mut().poll(cx) {
                     Poll::Ready(mut done) => self.take_back(&mut done),
                     Poll::Pending => lanes.push(lane),
                 }
             }
+            begun = true;
             if lanes.is_empty() {
                 return Poll::Ready(());
             }
@@ -158,9 +163,8 @@ impl Session {
     }
 }
 
-/// Does requests of the group until none is left.
-async fn work(mut lane: Box<Session>, group: &Group<'_>) -> Box<Session> {
-    let mut due = group.due;
+/// Does requests of the group until none is left, the first of which could start at `due` (run time, ns).
+async fn work(mut lane: Box<Session>, group: &Group<'_>, mut due: u64) -> Box<Session> {
     while let Some((i, request)) = group.next() {
         lane.stream = Stream::of(group.seed, i as u64);
         (lane.intended, lane.due) = (group.intended, due);

@@ -106,6 +106,8 @@ impl Head {
 struct Rules {
     /// The opcode of the fragmented message that is under way.
     first: u8,
+    /// Is that compressed?
+    compressed: bool,
     /// Its length so far, bytes.
     so_far: usize,
     limit: usize,
@@ -164,6 +166,7 @@ impl Decoder {
         let partial = self.partial.as_deref();
         Rules {
             first: partial.map_or(opcode::CONTINUATION, |p| p.first),
+            compressed: partial.is_some_and(|p| p.compressed),
             so_far: partial.map_or(0, |p| p.message.len()),
             limit: self.limit as usize,
             deflate: self.inflater.is_some(),
@@ -334,10 +337,22 @@ fn head_of(bytes: &[u8], rules: Rules) -> Result<Option<Head>, ErrorKind> {
             (2 + wide, length)
         }
     };
-    if !control && length > (rules.limit - rules.so_far.min(rules.limit)) as u64 {
+    let limit = if compressed || (opcode == opcode::CONTINUATION && rules.compressed) {
+        most_compressed(rules.limit)
+    } else {
+        rules.limit
+    };
+    if !control && length > limit.saturating_sub(rules.so_far) as u64 {
         return Err(ErrorKind::TooLarge);
     }
     Ok(Some(Head { fin, compressed, opcode, head, payload: length as usize }))
+}
+
+/// Longest compressed form of a message of up to `limit` bytes. What cannot be compressed becomes longer: to a
+/// compressor in a hurry, which knows one code alone, a byte may be nine bits. The inflater looks after the
+/// length of the message itself.
+const fn most_compressed(limit: usize) -> usize {
+    limit + limit / 8 + 64
 }
 
 fn close_code(payload: &[u8]) -> Result<Option<u16>, ErrorKind> {
@@ -494,6 +509,46 @@ mod tests {
         assert!(with().feed(&[frame(0x41, a), frame(0xC0, b)].concat(), |_| Ok(())).is_err());
         assert!(with().feed(&frame(0xC9, b"p"), |_| Ok(())).is_err());
         assert!(Decoder::default().feed(&frame(0xC1, &small), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn a_message_within_the_limit_may_be_longer_in_its_compressed_form() {
+        use crate::ws::deflate::{Agreed, Inflater};
+        let terms = Agreed {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            client_max_window_bits: 15,
+        };
+        let decode = |frames: &[Vec<u8>]| {
+            let mut decoder = Decoder::new(1000, Some(Box::new(Inflater::new(&terms))));
+            let mut lengths = Vec::new();
+            let fed = decoder.feed(&frames.concat(), |m| {
+                if let Message::Text(text) = m {
+                    lengths.push(text.len());
+                }
+                Ok(())
+            });
+            fed.map(|()| lengths)
+        };
+        // A block that is stored as it is, and the empty one whose end a message leaves out.
+        let stored = |length: u16| {
+            let head = [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat();
+            [head, vec![b'x'; usize::from(length)], vec![0]].concat()
+        };
+        let most = stored(1000);
+        let parts = [frame(0x41, &most[..999]), frame(0x80, &most[999..])];
+        assert_eq!(decode(&[frame(0xC1, &most)]), Ok(vec![1000]));
+        assert_eq!(decode(&parts), Ok(vec![1000]));
+        // The limit is that of the message all the same, and of what is not compressed.
+        assert_eq!(decode(&[frame(0xC1, &stored(1001))]), Err(ErrorKind::TooLarge));
+        assert_eq!(decode(&[frame(0xC1, &[0; 1200])]), Err(ErrorKind::TooLarge));
+        let plain = [b'x'; 1001];
+        let (a, b) = plain.split_at(999);
+        for frames in [vec![frame(0x81, &plain)], vec![frame(0x01, a), frame(0x80, b)]] {
+            assert_eq!(decode(&frames), Err(ErrorKind::TooLarge));
+            // Nor does a compressed one in front change that.
+            assert_eq!(decode(&[&parts[..], &frames].concat()), Err(ErrorKind::TooLarge));
+        }
     }
 
     #[test]

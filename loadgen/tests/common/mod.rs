@@ -66,6 +66,17 @@ impl Totals {
         all
     }
 
+    /// How late the generator was with each step.
+    pub fn lateness(&self) -> Histogram {
+        let mut all = histogram::new();
+        for update in &self.updates {
+            if let LoadUpdate::Histograms(_, histograms) = update {
+                histograms.lateness.add_to(&mut all);
+            }
+        }
+        all
+    }
+
     /// For how long the machine has, or might have, held the run up, ms. A hiccup is told but once for the counters' 100 ms, and
     /// more may have fallen into them.
     pub fn stood_ms(&self) -> u64 {

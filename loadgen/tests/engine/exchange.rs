@@ -68,6 +68,7 @@ fn act(path: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
             s.write_all(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\n\r\n")?;
             Ok(true)
         }
+        "/to-no-location" => redirect(s, 302, "/no-location"),
         "/log-in" => {
             s.write_all(b"HTTP/1.1 302 X\r\nSet-Cookie: sid=7; Path=/; HttpOnly\r\nSet-Cookie: deep=1; Path=/deep\r\nLocation: /in\r\nContent-Length: 0\r\n\r\n")?;
             Ok(true)
@@ -185,6 +186,10 @@ fn redirects_are_followed_on_the_same_origin_and_not_for_ever() {
         r.options.redirects = Some(0);
         r.checks.push(Check::Status(vec![(302, 302)]));
     };
+    let last = |r: &mut Request| {
+        r.options.redirects = Some(1);
+        status(302)(r);
+    };
     let cases = vec![
         ("303", with("POST", "/see", body)),
         ("302 of a POST", with("POST", "/found", body)),
@@ -192,6 +197,7 @@ fn redirects_are_followed_on_the_same_origin_and_not_for_ever() {
         ("loop", with("GET", "/loop", |_| ())),
         ("away", with("GET", "/away", |_| ())),
         ("no location", with("GET", "/no-location", status(302))),
+        ("no location at the last hop", with("GET", "/to-no-location", last)),
         ("by choice not", with("GET", "/loop", none)),
     ];
     insta::assert_snapshot!(all(cases), @r"
@@ -201,6 +207,7 @@ fn redirects_are_followed_on_the_same_origin_and_not_for_ever() {
     loop redirect
     away redirect
     no location right
+    no location at the last hop right
     by choice not right
     ");
 }
@@ -362,6 +369,9 @@ fn reluctant(address: &std::net::TcpListener) {
                 if head.starts_with("PUT /once") && nth > 0 {
                     return;
                 }
+                if head.starts_with("PUT /leave-behind-hints") {
+                    s.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").unwrap();
+                }
                 // The body must not come unasked.
                 s.set_nonblocking(true).unwrap();
                 sleep(Duration::from_millis(20));
@@ -400,8 +410,13 @@ fn a_body_waits_for_leave_but_not_for_ever() {
         })
     };
     // `/once` hangs up on a second request of a connection: the one that is sent instead has its own time to wait for leave.
-    let cases =
-        [("/leave", 200, false), ("/refused", 413, false), ("/silent", 200, true), ("/once", 200, true)];
+    let cases = [
+        ("/leave", 200, false),
+        ("/leave-behind-hints", 200, false),
+        ("/refused", 413, false),
+        ("/silent", 200, true),
+        ("/once", 200, true),
+    ];
     for (path, status, slow) in cases {
         // A machine that stands still for a second makes the session go on without leave, an engine at fault does so each time.
         let mut told = String::new();

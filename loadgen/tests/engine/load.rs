@@ -164,6 +164,22 @@ fn a_websocket_conversation_is_timed_and_pushes_are_counted() {
 }
 
 #[test]
+fn what_follows_a_pause_that_is_cut_short_is_timed_from_its_start() {
+    let length = Dist::Constant(LONG_MS * MS);
+    let loops = [
+        forever(None, vec![get(0, "/"), Step::Think(length)]),
+        forever(None, vec![get(0, "/"), Step::Ignore(length)]),
+        forever(Some(LONG_MS), vec![get(0, "/")]),
+    ];
+    for (i, pauses) in loops.into_iter().enumerate() {
+        // The end of the load cuts it short; what stands behind the loop is done all the same.
+        let totals = run_until(plan(held(1), LONG_MS, vec![pauses, get(1, "/end")]), serve(act), done(1));
+        assert!(totals.errors().is_empty() && totals.finished[&1] == 1, "loop {i}: {:?}", totals.errors());
+        assert_eq!(totals.response[&1].max(), totals.service[&1].max(), "loop {i}");
+    }
+}
+
+#[test]
 fn a_closed_kept_connection_is_replaced_without_an_error() {
     let steps = vec![forever(Some(50), vec![get(0, "/once")])];
     // It is found before a request goes out, or by one that did.

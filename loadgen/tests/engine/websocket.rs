@@ -212,6 +212,31 @@ fn a_session_may_close_with_a_code_of_its_own() {
 }
 
 #[test]
+fn how_long_a_server_takes_to_close_is_no_lateness() {
+    const GOODBYE_MS: u64 = 300;
+    fn act(_: &str, head: &str, s: &mut TcpStream) -> std::io::Result<bool> {
+        upgrade(head, s)?;
+        loop {
+            let (kind, payload) = read_frame(s)?;
+            if kind == 8 {
+                sleep(Duration::from_millis(GOODBYE_MS));
+                s.write_all(&frame(0x88, &payload))?;
+                return Ok(false);
+            }
+        }
+    }
+    // Who connects again says goodbye to the WebSocket before.
+    let totals = run(five(vec![connect(0, "/ws"), connect(1, "/ws")]), serve(act), 1);
+    assert!(totals.errors().is_empty() && totals.finished[&1] == 5, "{:?}", totals.errors());
+    let lateness = totals.lateness();
+    let sixth = lateness.value_at_quantile(0.55);
+    assert!(lateness.len() == 10 && sixth < GOODBYE_MS * 1000 / 2, "{sixth} us, {} steps", lateness.len());
+    // It is in the response time, which counts from the intended start.
+    let soonest = totals.response[&1].min();
+    assert!(soonest >= (GOODBYE_MS - 5) * 1000, "{soonest} us");
+}
+
+#[test]
 fn a_message_that_is_longer_than_a_frame_may_be_goes_out_in_fragments() {
     let framed = |path: &str, max_frame| {
         let options = SocketOptions { max_frame, ..SocketOptions::default() };

@@ -9,6 +9,7 @@ mod server;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use common::*;
 use plain::until;
@@ -80,6 +81,7 @@ fn steps_do_over_http_2_what_they_do_over_http_1() {
         ("body", with(0, "POST", "/up", body)),
         ("no body", with(0, "POST", "/up", |_| ())),
         ("expect", with(0, "PUT", "/waits", waits)),
+        ("expect, behind hints", with(0, "PUT", "/waits-on", waits)),
         (
             "expect, refused",
             with(0, "PUT", "/early", |r| {
@@ -116,6 +118,7 @@ fn steps_do_over_http_2_what_they_do_over_http_1() {
     body right
     no body right
     expect right
+    expect, behind hints right
     expect, refused right
     early answer right
     early answer to a large body right
@@ -327,6 +330,23 @@ fn requests_at_once_know_what_the_server_chose() {
         assert!(totals.errors().is_empty() && totals.finished[&7] > 0, "{:?}", totals.errors());
         assert_eq!(seen.connections.load(Ordering::Relaxed), 1 + connections, "{alpn}");
     }
+}
+
+#[test]
+fn requests_that_had_to_wait_for_the_server_s_choice_are_not_late() {
+    const CHOICE_MS: u64 = 300;
+    let requests = (0..8).map(|i| request(i, "GET", "/ok")).collect();
+    let group = Step::Parallel(Box::new(Parallel { requests, connections: 2 }));
+    let setup = Setup { slow: Some(Duration::from_millis(CHOICE_MS)), ..tls(&["h2"]) };
+    let (totals, _) = run_tls(HttpVersion::Auto, plan(once(1), LONG_MS, vec![group]), setup, 8);
+    assert!(totals.errors().is_empty() && totals.finished[&7] == 1, "{:?}", totals.errors());
+    // Two have the connection opened, six could not start before it was.
+    let lateness = totals.lateness();
+    let third = lateness.value_at_quantile(0.3);
+    assert!(lateness.len() == 8 && third < CHOICE_MS * 1000 / 2, "{third} us, {} steps", lateness.len());
+    // They were intended for the group's start all the same.
+    let soonest = (0..8).map(|i| totals.response[&i].min()).min().unwrap();
+    assert!(soonest >= (CHOICE_MS - 5) * 1000, "{soonest} us");
 }
 
 fn tls(alpn: &[&str]) -> Setup {

@@ -28,6 +28,8 @@ pub struct Setup {
     pub window: Option<u32>,
     /// It takes leave in order after so many requests of a connection.
     pub leaves_after: Option<usize>,
+    /// How long it takes before it agrees to TLS.
+    pub slow: Option<Duration>,
     /// It speaks TLS, and HTTP/1.1 where ALPN does not say `h2`.
     pub tls: Option<Arc<ServerConfig>>,
 }
@@ -63,6 +65,9 @@ pub fn serve(setup: Setup) -> (SocketAddr, Arc<Seen>) {
                     let Some(config) = setup.tls.clone() else {
                         return framed(stream, setup, seen).await;
                     };
+                    if let Some(pause) = setup.slow {
+                        tokio::time::sleep(pause).await;
+                    }
                     let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                         framed(stream, setup, seen).await;
@@ -199,6 +204,15 @@ async fn answer(
             response.send_informational(head(100, &[])).ok()?;
             let length = read(&mut request.into_body()).await?;
             verdict(&mut response, right && length == 4)
+        }
+        "/waits-on" => {
+            response.send_informational(head(103, &[("link", "</x>")])).ok()?;
+            let mut body = request.into_body();
+            // Nothing may come without leave.
+            let early = tokio::time::timeout(Duration::from_millis(20), body.data()).await.is_ok();
+            response.send_informational(head(100, &[])).ok()?;
+            let length = read(&mut body).await?;
+            verdict(&mut response, !early && length == 4)
         }
         "/head" => {
             let right = method == "HEAD";

@@ -136,7 +136,7 @@ impl Builder {
             generation: self.generation,
             deaths: 0,
         };
-        let identity = Identity { service, instance: info };
+        let identity = Identity { service, instance: info, began: now };
         let meters = Meters::new(now);
         let ticker = Ticker::new(instance, meters.collectors(self.age_threshold), now);
         let threads = Arc::new(Threads::default());

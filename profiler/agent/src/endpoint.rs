@@ -28,6 +28,8 @@ pub(crate) struct Identity {
     pub(crate) service: String,
     /// Name, process id and generation of this process.
     pub(crate) instance: InstanceInfo,
+    /// When its ticks began.
+    pub(crate) began: MonoNs,
 }
 
 /// What the endpoint serves, and to whom.
@@ -55,6 +57,7 @@ impl Served {
             version: VERSION,
             instance: self.identity.instance.name.clone(),
             pid: self.identity.instance.pid,
+            began: self.identity.began.0,
             now: MonoNs::now(),
             lanes: kept.lanes,
             ticks: kept.ticks,

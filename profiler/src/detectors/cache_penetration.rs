@@ -88,6 +88,8 @@ struct Seen {
 struct Keys {
     known: usize,
     repeated: usize,
+    /// Loads of the repeated ones, a second.
+    per_s: f64,
 }
 
 impl Seen {
@@ -128,7 +130,14 @@ impl Seen {
     }
 
     fn law_agrees(&self) -> bool {
-        self.remembered().is_some_and(|r| r <= FORGOTTEN) || self.keys.repeated >= LEAST_REPEATED
+        self.remembered().is_some_and(|r| r <= FORGOTTEN) || self.asks_again()
+    }
+
+    /// Are keys loaded again and again that exist nowhere? What exists, and has expired, is loaded again, too, but not more often than anything that
+    /// exists.
+    fn asks_again(&self) -> bool {
+        let present = (self.loads - self.absent_loads) / WINDOW_S;
+        self.keys.repeated >= LEAST_REPEATED && self.keys.per_s > present
     }
 }
 
@@ -144,7 +153,9 @@ fn keys(timeline: &Timeline, cache: &str, span: Span) -> Keys {
     for e in timeline.events(kinds::CACHE_REFRESH, span).filter(|e| e.label("cache") == Some(cache)) {
         *loads.entry((e.instance.as_str(), e.label("key").unwrap_or(""))).or_default() += 1;
     }
-    Keys { known: loads.len(), repeated: loads.values().filter(|&&n| n > 1).count() }
+    let repeated: Vec<f64> = loads.values().filter(|&&n| n > 1).map(|&n| f64::from(n)).collect();
+    let per_s = repeated.iter().sum::<f64>() / window::seconds(span);
+    Keys { known: loads.len(), repeated: repeated.len(), per_s }
 }
 
 fn claim(timeline: &Timeline, at: RunTime, cache: &str, seen: &Seen) -> Claim {
@@ -224,12 +235,12 @@ fn supporting(cache: &str, seen: &Seen) -> Vec<Evidence> {
 }
 
 fn advice(seen: &Seen) -> Vec<String> {
-    let mut list = vec![if seen.keys.repeated >= LEAST_REPEATED {
+    let mut list = vec![if seen.asks_again() {
         format!(
             "Remember for {REMEMBERED_S} s that there is no such thing (negative caching): the {} that were loaded again within {REACH_S} s then cost {} instead of {}.",
             plural(seen.keys.repeated as f64, "key"),
             loads_per_s((seen.keys.repeated as f64 / REMEMBERED_S).ceil()),
-            Unit::Count.show(seen.per_s().round())
+            Unit::Count.show(seen.keys.per_s.min(seen.per_s()).round())
         )
     } else {
         format!(

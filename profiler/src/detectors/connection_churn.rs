@@ -223,7 +223,7 @@ impl Seen {
     }
 
     fn advice(&self, pool: &str) -> Vec<String> {
-        let enough = staffed(self.busy).ceil().max(1.0);
+        let enough = staffed(self.busy);
         let saved = self.wait.filter(|&w| w >= LONG_WAIT_NS);
         let saved = saved.map_or(String::new(), |w| format!(" That saves {} a use.", Unit::Ns.show(w)));
         vec![

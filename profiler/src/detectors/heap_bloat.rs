@@ -44,7 +44,8 @@ const EACH_SOCKET: f64 = 64.0 * 1024.0;
 const HIGH_SAMPLES: usize = 5;
 /// Least bytes for each request in flight.
 const EACH: f64 = 4.0 * 1024.0 * 1024.0;
-/// A request that lasts so long can hold memory that is seen for half a second, ns.
+/// A request that lasts so long can hold memory that is seen for half a second, ns. One that lasts for longer than the window waits for
+/// something (a long poll), and is there whatever comes and goes.
 const LONG_NS: f64 = 500e6;
 /// Requests of a seldom route: ends of it beside a drop are no accident.
 const SELDOM_PER_S: f64 = 2.0;
@@ -149,7 +150,7 @@ impl<'a> Hump<'a> {
             websockets: usual_while(timeline, names::SERVER_WEBSOCKETS, instance, &high),
             high,
             drops,
-            long: routes::longest(timeline, instance, wide).filter(|r| r.1 >= LONG_NS),
+            long: routes::longest(timeline, instance, wide, WINDOW_S * 1e9).filter(|r| r.1 >= LONG_NS),
         })
     }
 

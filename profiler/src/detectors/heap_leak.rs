@@ -266,7 +266,8 @@ fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
 /// The median of the route whose requests last longest, over all processes; 0 without any.
 fn longest_request_s(timeline: &Timeline, at: RunTime) -> f64 {
     let instances = window::instances(timeline, names::HEAP_USED).into_iter();
-    let longest = instances.filter_map(|i| routes::longest(timeline, i, window::last(at, ENDED_S)));
+    let longest =
+        instances.filter_map(|i| routes::longest(timeline, i, window::last(at, ENDED_S), f64::INFINITY));
     longest.map(|(_, ns)| ns / 1e9).fold(0.0, f64::max)
 }
 
@@ -437,12 +438,11 @@ fn advice(timeline: &Timeline, growth: &Growth, hot: Option<&Share>) -> Vec<Stri
 
 /// The process that comes to its heap's limit first at its own pace: its name, the limit, and the seconds until then.
 fn limit_reached<'a>(timeline: &'a Timeline, growth: &Growth) -> Option<(&'a str, f64, f64)> {
-    let Span { start, end } = growth.span;
+    let end = growth.span.end;
     let reached = |instance: &'a str| {
-        let lane = window::of_instance(timeline, growth.lane, instance)?;
         let limit = window::of_instance(timeline, names::HEAP_LIMIT, instance)?.at(end, CARRY)?;
-        let (first, now) = (lane.at(start, CARRY)?, lane.at(end, CARRY)?);
-        let pace = (now - first) / window::seconds(growth.span);
+        let lives = collected::cleared_of(timeline, growth.lane, instance, growth.span, POINTS);
+        let (now, pace) = (lives.last()?.1, trend(&lives)?.slope);
         (pace > 0.0 && limit > now).then(|| (instance, limit, (limit - now) / pace))
     };
     let all = window::instances(timeline, names::HEAP_LIMIT).into_iter();

@@ -539,7 +539,7 @@ fn claim(timeline: &Timeline, at: RunTime, stalls: &[Stall], blame: Option<&Blam
         ),
         evidence: supporting(span, stalls, blame, seen.as_ref(), share),
         contradicting: Vec::new(),
-        advice: advice(timeline, span, blame, middle),
+        advice: advice(total / 1e9 / WINDOW_S, blame, middle),
         missing: if blame.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: episodes(stalls.iter().map(|s| s.span).collect(), TICK),
         remedies: Vec::new(),
@@ -593,25 +593,24 @@ fn supporting(
     list
 }
 
-fn advice(timeline: &Timeline, span: Span, blame: Option<&Blame>, stall: f64) -> Vec<String> {
+/// Of loops that stall for `stall` ns at a time; `busy` threads would do all of it.
+fn advice(busy: f64, blame: Option<&Blame>, stall: f64) -> Vec<String> {
     let Some(b) = blame else {
         return vec!["Take a CPU profile: what runs for more than 10 ms in one go belongs on other threads, or must yield.".to_owned()];
     };
-    let rate = routes::handled(timeline, b.route, span).count() as f64 / window::seconds(span);
     let stall = match b.by {
         By::InARow(each) => each,
         By::Beside { together: (share, each), .. } if share >= 0.5 => each,
         _ => stall,
     };
-    let busy = rate * stall / 1e9;
     vec![
         format!(
-            "Move that work of {} off the loop (spawn_blocking, a worker thread): {:.1} requests/s of {} keep {:.1} threads busy, so {} are enough.",
+            "Move that work of {} off the loop (spawn_blocking, a worker thread): {:.1} such requests/s of {} keep {:.1} threads busy, so {} are enough.",
             b.route,
-            rate,
+            busy * 1e9 / stall.max(1.0),
             Unit::Ns.show(stall),
             busy,
-            staffed(busy).ceil().max(1.0)
+            staffed(busy)
         ),
         format!(
             "Or do it in pieces of 10 ms at most and yield in between, with input that is bounded (a pattern of linear time, a document read as a stream): at {:.0} such requests/s a loop has no time left.",

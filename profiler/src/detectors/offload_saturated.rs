@@ -5,10 +5,10 @@
 //! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
 //! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
 //! A *crowded* pool is one without so many full ticks, in which one task of ten waits for 25 ms or more over 6 s, and which has fewer threads than
-//! square-root staffing wants for what they do. Where a pool is told more seldom (a metrics page, OTLP), each reading is a tick, six of them are the
+//! are wanted so that few wait for what they do. Where a pool is told more seldom (a metrics page, OTLP), each reading is a tick, six of them are the
 //! least window, and all must be full. Pools of different names are looked at each for itself. **Law.** By the utilisation law full threads end capacity / run tasks a second; where the rate seen agrees, the finding is
 //! confirmed. Threads needed: Little's law on what is asked for, the growth of the
-//! queue and what waiting sessions do not ask for among it, and twice the root more; none are told where full threads do not end what the law says.
+//! queue and what waiting sessions do not ask for among it, and so many more that few wait; none are told where full threads do not end what the law says.
 //!
 //! Whether something else keeps the threads (a database, a lock, no core left) is for [`crate::causes`]; where the
 //! machine is taken by others, nothing is said.
@@ -34,7 +34,7 @@ const BACK_S: f64 = 12.0;
 const CROWDED_S: f64 = 6.0;
 /// ... its least tasks: a tenth of them is known to a quarter of itself, ...
 const CROWDED_TASKS: u64 = 150;
-/// ... and the share of them that wait for 25 ms or more: three times what square-root staffing leaves.
+/// ... and the share of them that wait for 25 ms or more: three times what is left where there are enough.
 const CROWDED_SHARE: f64 = 0.1;
 /// A tick opens an episode only with so many full ones after it within a second: stray ones do not.
 const EPISODE_TICKS: usize = 4;
@@ -405,7 +405,7 @@ fn threads(seen: &Seen, wanted: Option<&Wanted>) -> Vec<String> {
         )];
     };
     let mut list = vec![format!(
-        "Raise the threads of {} {} (UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio).",
+        "Raise the threads of {} {}; that is UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio.",
         seen.name(),
         wanted.advice(seen.pools, seen.others)
     )];

@@ -3,7 +3,7 @@
 //! **Claim.** The processes together keep open many times the connections that they need. **Reads**
 //! `pool.NAME.{in-use,idle,hold}`, `db.connections`, `db.connection-limit`, `host.cores`. **Needs** `in-use` and `idle`.
 //! **Statistic.** Connections open in every sample of two seconds, against the peak of those in use (98 in 100 samples of the last 30 s, and
-//! every sample of a coarse grid before that), staffed by its square root. **Law.** The need follows from Little's law on holds as well; where it agrees that
+//! every sample of a coarse grid before that), with so many more that few wait. A pool that nobody uses has no peak. **Law.** The need follows from Little's law on holds as well; where it agrees that
 //! far fewer are enough, the finding is confirmed.
 //!
 //! A capacity is only a permission: it costs nothing until connections are open. A pool sized for a peak is not
@@ -80,7 +80,10 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     let used = summed(timeline, pool, "in-use", at, PEAK_S);
     let idle = summed(timeline, pool, "idle", at, PEAK_S);
     let peak = peak(&used)?.max(earlier(timeline, pool, at));
-    let need = staffed(peak).ceil().max(1.0);
+    if !is_used(timeline, pool, at, peak) {
+        return None;
+    }
+    let need = staffed(peak);
     let limit = window::typical(timeline, names::DB_CONNECTION_LIMIT, window::last(at, 5.0));
     let many = limit.map_or(LEAST_OPEN, |l| LEAST_OPEN.min(LIMIT_SHARE * l)).max(SURPLUS * need);
     let open: Vec<(f64, f64)> =
@@ -92,9 +95,10 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
     }
     // They may be closed just now.
     let now = median(open.iter().filter(|p| p.0 >= since_s).map(|p| p.1).collect())?;
-    let seen = Seen { span: Span::new(since, at), open: now, peak, need, limit };
+    let seen = Seen { span: Span::new(since, at), open: now, peak, limit };
     let agrees = seen.little(timeline, pool).is_some_and(|busy| SURPLUS * staffed(busy) <= now);
     let full = limit.is_some_and(|l| now >= 0.9 * l);
+    let (processes, each) = seen.need_each(timeline, pool);
     Some(Claim {
         kind: FindingKind::PoolOversized,
         identity: pool.to_owned(),
@@ -109,16 +113,25 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
             "pool {pool} keeps {} open since {ONSET}, of which more than {} are in use for 2 % of the time at most: {} are enough",
             plural(now, "connection"),
             Unit::Count.show(peak),
-            Unit::Count.show(need)
+            Unit::Count.show(processes * each)
         ),
         evidence: seen.supporting(timeline, pool),
         contradicting: Vec::new(),
         advice: seen.advice(timeline, pool),
         missing: Vec::new(),
         episodes: vec![Span::new(since, at)],
-        remedies: vec![Remedy::number(lane(pool, "capacity"), seen.need_each(timeline, pool).1)],
+        remedies: vec![Remedy::number(lane(pool, "capacity"), each)],
         sort: "",
     })
+}
+
+/// Is the pool asked for anything? What nobody loads says nothing of the peaks that it must serve.
+fn is_used(timeline: &Timeline, pool: &str, at: RunTime, peak: f64) -> bool {
+    let hold = lane(pool, "hold");
+    if !timeline.has(&hold) {
+        return peak >= 1.0;
+    }
+    window::durations(timeline, &hold, window::last(at, PEAK_S)).count() >= LEAST_USES
 }
 
 /// Connections in use that only few samples exceed.
@@ -144,7 +157,6 @@ struct Seen {
     span: Span,
     open: f64,
     peak: f64,
-    need: f64,
     limit: Option<f64>,
 }
 
@@ -182,24 +194,24 @@ impl Seen {
         list
     }
 
-    /// Processes that have the pool, and how many connections are enough in each.
+    /// Processes that have the pool, and how many connections are enough in each, where they are loaded alike.
     fn need_each(&self, timeline: &Timeline, pool: &str) -> (f64, f64) {
         let name = lane(pool, "in-use");
         let processes = window::present(timeline, &name, self.span, CARRY).count().max(1) as f64;
-        (processes, (self.need / processes).ceil())
+        (processes, staffed(self.peak / processes))
     }
 
     fn advice(&self, timeline: &Timeline, pool: &str) -> Vec<String> {
         let (processes, each) = self.need_each(timeline, pool);
-        let each = if processes > 1.0 {
+        let in_each = if processes > 1.0 {
             format!(", {each} in each of {processes} processes")
         } else {
             String::new()
         };
         let mut list = vec![format!(
-            "Lower the size of pool {pool} from {} to {}{each}: the peak of {} and twice its root more, so that fewer than 3 in 100 wait.",
+            "Lower the size of pool {pool} from {} to {}{in_each}: fewer than 3 in 100 wait with so many, were the peak of {} what it is always asked for (Erlang C).",
             Unit::Count.show(self.open),
-            Unit::Count.show(self.need),
+            Unit::Count.show(processes * each),
             Unit::Count.show(self.peak)
         )];
         if let Some(cores) = window::typical(timeline, names::HOST_CORES, window::last(self.span.end, 10.0)) {

@@ -637,13 +637,13 @@ mod tests {
             "{:?}",
             said.evidence
         );
-        // Of those that are in use, twice the root more in the one that is full, and the setting is every process's.
+        // More than those that are in use in the one that is full, and the setting is every process's.
         let advised = |c: &Claim, words: &str| c.advice.iter().any(|a| a.contains(words));
-        assert!(advised(said, "from 10 to 16 in each process: 9.7 busy on"), "{:?}", said.advice);
-        assert_eq!(said.remedies, [timeline::Remedy::number("pool.db.capacity", 16.0)]);
+        assert!(advised(said, "from 10 to 17 in each process: 9.7 busy on"), "{:?}", said.advice);
+        assert_eq!(said.remedies, [timeline::Remedy::number("pool.db.capacity", 17.0)]);
         let both = claims(&tell(&[full, Told { instance: "shop-1", ..full }]), 20);
         assert!(both[0].claim.contains("80 waiters on 20 connections, wait"), "{}", both[0].claim);
-        let each = "from 10 to 16 in each of 2 processes: 9.7 busy in each";
+        let each = "from 10 to 17 in each of 2 processes: 9.7 busy in each";
         assert!(advised(&both[0], each), "{:?}", both[0].advice);
     }
 

@@ -41,7 +41,11 @@ const HURTS_EACH: f64 = 2.0;
 pub const LAW_TOLERANCE: f64 = 0.25;
 /// Served, for the law to be tried: 14% standard error.
 pub const LAW_SERVED: u64 = 50;
-/// Square-root staffing (Halfin and Whitt 1981): with `a + 2 sqrt(a)` servers fewer than 3 in 100 wait.
+/// How many of those who come may have to wait, at most, where servers are enough.
+const MAY_WAIT: f64 = 0.03;
+/// Busy servers from which on square-root staffing is exact enough (Halfin and Whitt 1981: with `a + 2 sqrt(a)` 2.7 in 100 wait), and the
+/// factor.
+const MANY: f64 = 10_000.0;
 const STAFFING: f64 = 2.0;
 /// Share of the sessions beyond which so many wait that what they would ask for is a guess: at half of them it is twice what is seen.
 const MOST_WAITING: f64 = 0.5;
@@ -176,7 +180,7 @@ impl Wanted {
     pub fn each(&self, processes: usize) -> f64 {
         let n = processes.max(1) as f64;
         let most = self.most.map_or(f64::INFINITY, |sessions| (sessions / n).ceil());
-        staffed(self.busy() / n).ceil().min(most).max((self.servers / n).floor() + 1.0)
+        staffed(self.busy() / n).min(most).max((self.servers / n).floor() + 1.0)
     }
 
     /// The advice that follows, as the rest of a sentence without its full stop: `from 3 to 10 in each of 2 processes: ...`. There may be
@@ -200,7 +204,7 @@ impl Wanted {
         }
         let in_each = if processes > 1 { " in each" } else { "" };
         format!(
-            "{to}: {:.1} busy{in_each} on average, and twice its root more so that fewer than 3 in 100 wait",
+            "{to}: {:.1} busy{in_each} on average, and so many more that fewer than 3 in 100 wait for one (Erlang C)",
             self.busy() / n
         )
     }
@@ -226,9 +230,21 @@ pub fn whose(names: &[&str], all: usize) -> String {
     }
 }
 
-/// Servers with which few wait, where `busy` of them are busy on average; not yet a whole number.
+/// The fewest servers with which at most [`MAY_WAIT`] of those who come wait, where `busy` of them are busy on average: Erlang's formula for
+/// arrivals by chance (Erlang C), one at least.
 pub fn staffed(busy: f64) -> f64 {
-    busy + STAFFING * busy.sqrt()
+    if !(0.0..MANY).contains(&busy) {
+        return (busy + STAFFING * busy.max(0.0).sqrt()).ceil().max(1.0);
+    }
+    // All who find every server taken are lost (Erlang B), from one number of servers to the next.
+    let (mut servers, mut lost) = (0.0, 1.0);
+    loop {
+        servers += 1.0;
+        lost = busy * lost / (servers + busy * lost);
+        if busy < servers && lost * servers / (servers - busy * (1.0 - lost)) <= MAY_WAIT {
+            return servers;
+        }
+    }
 }
 
 /// Have others the machine? Servers that get no CPU are busy for longer, and that is not their number's fault.
@@ -253,4 +269,20 @@ pub fn cpu_is_short(timeline: &Timeline, span: Span, what: &str) -> Option<Evide
     let used = Unit::Ratio.show(cpu);
     let text = format!("{used} of the host's CPU is in use: {what} may be long because the CPU is short");
     Some(evidence(text, names::HOST_CPU, span, cpu, Unit::Ratio))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::staffed;
+
+    #[test]
+    fn fewer_than_three_in_a_hundred_wait_at_any_size() {
+        let known =
+            [(0.0, 1.0), (0.02, 1.0), (1.0, 4.0), (2.0, 6.0), (5.0, 11.0), (25.0, 36.0), (1e4, 10_200.0)];
+        for (busy, servers) in known {
+            assert_eq!(staffed(busy), servers, "{busy}");
+        }
+        // Where it is exact and where it is a limit it tells about the same.
+        assert!((staffed(9_999.9) - 10_200.0).abs() <= 5.0, "{}", staffed(9_999.9));
+    }
 }

@@ -207,12 +207,18 @@ fn advice(service: &str, seen: &Seen) -> Vec<String> {
     let wanted = seen.wanted();
     if seen.answered() < wanted {
         let once = if seen.clients.is_some() { " once clients do not ask again" } else { "" };
-        list.push(format!(
-            "The service answers {} of {} that are wanted{once}: it needs {:.1} times its capacity, or callers that give up sooner (a circuit breaker).",
-            Unit::PerSecond.show(seen.answered().round()),
-            Unit::PerSecond.show(wanted.round()),
-            wanted / seen.answered().max(1.0)
-        ));
+        let wants = Unit::PerSecond.show(wanted.round());
+        list.push(if seen.answered() >= 1.0 {
+            format!(
+                "The service answers {} of {wants} that are wanted{once}: it needs {:.1} times its capacity, or callers that give up sooner (a circuit breaker).",
+                Unit::PerSecond.show(seen.answered().round()),
+                wanted / seen.answered()
+            )
+        } else {
+            format!(
+                "The service answers next to none of {wants} that are wanted{once}: look whether it is there, and let callers give up sooner (a circuit breaker)."
+            )
+        });
     }
     if seen.clients.is_some() {
         list.push(
@@ -241,5 +247,9 @@ mod tests {
         let clients = Some(("/invoice".to_owned(), 30.0, 350.0));
         let seen = Seen { span, calls: 5_000.0, retries: 4_300.0, failures: 4_930.0, clients };
         assert_eq!(capacity(&seen), None);
+        // Of one that answers nothing nobody can tell how much more it would take.
+        let seen = Seen { span, calls: 5_000.0, retries: 4_300.0, failures: 5_000.0, clients: None };
+        let told = advice("billing", &seen).into_iter().find(|a| a.contains("answers")).unwrap();
+        assert!(told.contains("answers next to none of 350/s that are wanted:"), "{told}");
     }
 }

@@ -1,13 +1,14 @@
 //! Slow query: a statement reads rows out of all proportion to the rows that it gives.
 //!
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
-//! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table. **Needs** `db.calls` and
-//! either, or else `db.time`: then a look-up that alone has become slow is told, or one that has become slower as its plan (`db.plan`) turned from
-//! an index to a scan, and nothing of one that always was. Elsewhere a plan that the store tells is evidence. **Statistic.** Rows stepped over in scans for each call and for each row given, over the last three seconds, in at least four samples;
-//! of tables, rows for each scan, and which look-up accounts for the scans; or which look-up alone has become slow. What is told of it is
-//! counted from when it began. One that has become slow
-//! while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is what is said.
-//! **Null test.** The statement's own time while it did not scan: where its median has grown by half, the finding is confirmed.
+//! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table; and what it tells of plans (`db.plan`).
+//! **Needs** `db.calls` and either, or else `db.time`: then a look-up is told that alone has become slow, or that has become slower as its plan
+//! turned from an index to a scan, and nothing of one that always was. **Statistic.** Rows stepped over in scans for each call and for each row
+//! given, over the last three seconds, in at least four samples; of tables, rows for each scan, and which look-up accounts for the scans; or
+//! which look-up alone has become slow, or by half, and a millisecond, as its plan turned. What is told of it is counted from when it began. One
+//! that alone has become slow while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is
+//! what is said. A plan is evidence besides. **Null test.** The statement's own time while it did not scan: where its median has grown by half,
+//! the finding is confirmed.
 //!
 //! What has to read everything (a sum over a table, a list without a condition, a pattern) is none: no index would
 //! change it. Which table and column the index needs is read from the fingerprint, as far as it goes.

@@ -28,12 +28,32 @@ pub(super) struct Batches {
     source: &'static str,
     instance: String,
     attached: MonoNs,
-    pid: Option<u32>,
+    process: Option<Process>,
     seq: u64,
     lost: u64,
     clock: Option<Clock>,
     admission: Admission,
     said_refused: usize,
+}
+
+/// Whose ticks they are.
+#[derive(Clone, Copy)]
+struct Process {
+    pid: u32,
+    /// When its ticks began, by its clock; 0 where it does not say.
+    began: u64,
+}
+
+impl Process {
+    fn of(batch: &Batch) -> Self {
+        Self { pid: batch.pid, began: batch.began }
+    }
+
+    /// In a container each process has the id 1: then only its beginning tells it from the one before.
+    fn is(self, other: Self) -> bool {
+        let said = self.began > 0 && other.began > 0;
+        self.pid == other.pid && (!said || self.began == other.began)
+    }
 }
 
 /// The best offset so far and when it was measured.
@@ -69,7 +89,7 @@ impl Batches {
             source,
             instance: instance.to_owned(),
             attached,
-            pid: None,
+            process: None,
             seq: 0,
             lost: 0,
             clock: None,
@@ -92,11 +112,12 @@ impl Batches {
         if !believable(batch.now.0) {
             return Err("its clock reads a century of uptime".to_owned());
         }
-        if self.pid.is_some_and(|p| p != batch.pid) {
-            self.restarted(batch.pid, sink);
+        let process = Process::of(&batch);
+        if self.process.is_some_and(|known| !known.is(process)) {
+            self.restarted(process, sink);
             return Ok(None); // its ticks count from 1 again: ask anew
         }
-        self.measure_clock(ClockOffset::from_exchange(sent, batch.now, received), received, batch.pid, sink);
+        self.measure_clock(ClockOffset::from_exchange(sent, batch.now, received), received, process, sink);
         self.count_lost(batch.lost, sink);
         self.admission.lanes(batch.lanes, sink);
         let Some(clock) = self.clock else { return Ok(None) };
@@ -125,20 +146,20 @@ impl Batches {
         self.admission.restart();
     }
 
-    fn restarted(&mut self, pid: u32, sink: &mut dyn Sink) {
-        self.pid = Some(pid);
+    fn restarted(&mut self, process: Process, sink: &mut dyn Sink) {
+        self.process = Some(process);
         self.clock = None;
         self.begin_anew();
         tell(self.source, &self.instance, "restarted", sink);
-        let text = format!("{}: another process is behind the name now (pid {pid})", self.instance);
+        let text = format!("{}: another process is behind the name now (pid {})", self.instance, process.pid);
         sink.note(self.source, &text);
     }
 
-    fn measure_clock(&mut self, offset: ClockOffset, at: MonoNs, pid: u32, sink: &mut dyn Sink) {
+    fn measure_clock(&mut self, offset: ClockOffset, at: MonoNs, process: Process, sink: &mut dyn Sink) {
         let first = self.clock.is_none();
         let clock = Clock::better(self.clock, offset, at);
         self.clock = Some(clock);
-        self.pid = Some(pid);
+        self.process = Some(process);
         if first {
             let error = Unit::Ns.show(clock.offset.error_ns as f64);
             let how = if clock.is_ours() {
@@ -149,7 +170,7 @@ impl Batches {
                     Unit::Ns.show(clock.offset.offset_ns as f64)
                 )
             };
-            sink.note(self.source, &format!("{} (pid {pid}): {how}", self.instance));
+            sink.note(self.source, &format!("{} (pid {}): {how}", self.instance, process.pid));
         }
     }
 
@@ -173,5 +194,43 @@ impl Batches {
             let reasons: Vec<&str> = self.admission.refused.keys().copied().collect();
             sink.note(self.source, &format!("{}: not taken: {}", self.instance, reasons.join("; ")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use timeline::probe::{Tick, VERSION};
+
+    use super::*;
+    use crate::sources::testing::Keeping;
+
+    /// Tick `seq` of a process that began then.
+    fn answered(began: u64, seq: u64) -> Answered {
+        let at = MonoNs(60_000_000_000);
+        let batch = Batch {
+            version: VERSION,
+            instance: "shop-0".to_owned(),
+            pid: 1,
+            began,
+            now: at,
+            lanes: Vec::new(),
+            ticks: vec![Tick { seq, at: at.0, ..Tick::default() }],
+            lost: 0,
+        };
+        Answered { batch, sent: at, received: at }
+    }
+
+    #[test]
+    fn a_process_with_the_id_of_the_one_before_is_read_from_its_first_tick() {
+        let (mut batches, mut told) = (Batches::new("agent", "shop-0", MonoNs(1)), Keeping::default());
+        let mut asks_after = |began: u64, seq: u64| {
+            batches.take(answered(began, seq), &mut told).unwrap();
+            batches.seq()
+        };
+        assert_eq!((asks_after(5, 40), asks_after(5, 41)), (40, 41));
+        assert_eq!((asks_after(9, 1), asks_after(9, 1)), (0, 1), "it is asked anew");
+        // Who does not say when it began is known by its id alone.
+        assert_eq!((asks_after(0, 2), asks_after(7, 3)), (2, 3));
+        assert_eq!(told.events.len(), 1, "restarted once");
     }
 }

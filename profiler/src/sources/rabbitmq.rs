@@ -1,8 +1,8 @@
 //! The RabbitMQ source: what a server's management plugin says of queues, connections and alarms.
 //!
 //! Owns the questions, the lanes of their answers, and when an answer is new: the server's processes tell their figures every five seconds
-//! unless told otherwise (`collect_statistics_interval`, `management.sample_retention_policies`), and in between it repeats itself. How an answer is fetched is `fetch`'s
-//! business. It reads, and changes nothing.
+//! unless told otherwise (`collect_statistics_interval`, `management.sample_retention_policies`), and in between it repeats itself: a counter that stands still says
+//! nothing until it has stood for longer than usual. How an answer is fetched is `fetch`'s business. It reads, and changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -31,6 +31,10 @@ const PERIOD: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = fetch::TIMEOUT;
 /// A queue whose figures have not changed for so long still has them: the server tells them so often.
 const UNCHANGED: Duration = Duration::from_secs(5);
+/// Longest that the server is waited for to count on; who manages many queues has them told once a minute.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Of how many moves of a counter it is remembered how long it stood before.
+const MOVES: usize = 4;
 /// Port of the management plugin where none is named.
 const PORT: u16 = 15672;
 /// Whom a server lets in from its own machine, unless told otherwise.
@@ -308,10 +312,37 @@ impl Source for RabbitMq {
 struct Queue {
     lanes: [Option<LaneId>; PARTS.len()],
     counters: Counters<usize>,
+    rates: [Rate; PARTS.len()],
     last: [Option<f64>; PARTS.len()],
-    /// When that was, and when it had been asked for.
+    /// When that was.
     told: Option<MonoNs>,
+}
+
+/// How one of a queue's counters moves.
+#[derive(Clone, Copy, Default)]
+struct Rate {
+    /// When the figure that was told last had been asked for.
     asked: Option<MonoNs>,
+    /// When it moved last; before that: when it was there first.
+    moved: Option<MonoNs>,
+    /// How long it had stood still each time.
+    stood: [Duration; MOVES],
+}
+
+impl Rate {
+    /// Is it to be told `now`? One that stands still may only not have been told anew by the server: that nothing has come is known when it
+    /// has stood for longer than it did of late.
+    fn due(&mut self, moves: bool, now: MonoNs) -> bool {
+        let stood = now.since(*self.moved.get_or_insert(now));
+        if moves {
+            self.moved = Some(now);
+            self.stood.rotate_right(1);
+            self.stood[0] = stood.min(LONGEST);
+            return true;
+        }
+        let usual = self.stood.into_iter().fold(UNCHANGED, Duration::max);
+        stood > usual + PERIOD // it is noticed so late
+    }
 }
 
 impl Queue {
@@ -320,24 +351,26 @@ impl Queue {
             let spec = LaneSpec::level(names::of(names::BROKER, name, part), instance, unit);
             sink.declare(LaneSpec { shape, ..spec })
         });
-        Self { lanes, counters: Counters::default(), last: [None; PARTS.len()], told: None, asked: None }
+        let rates = [Rate::default(); PARTS.len()];
+        Self { lanes, counters: Counters::default(), rates, last: [None; PARTS.len()], told: None }
     }
 
-    /// What a counter has grown by is told over the time since the last new figure was asked for.
+    /// What a counter has grown by is told over the time since the figure was asked for that was told last.
     fn take(&mut self, item: &Value, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
         let figures = figures(item);
         let fresh = self.told.is_none_or(|told| now.since(told) >= UNCHANGED) || figures != self.last;
         if !fresh {
             return;
         }
-        self.last = figures;
+        let before = std::mem::replace(&mut self.last, figures);
         self.told = Some(now);
-        let asked = self.asked.replace(sent);
         for (i, figure) in figures.into_iter().enumerate() {
             let (Some(figure), Some(lane)) = (figure, self.lanes[i]) else { continue };
             match PARTS[i].1 {
                 Shape::Level => sink.sample(lane, now, figure),
+                _ if !self.rates[i].due(before[i] != Some(figure), now) => {}
                 _ => {
+                    let asked = self.rates[i].asked.replace(sent);
                     if let Some((more, asked)) = self.counters.grown(i, figure).zip(asked) {
                         sink.sample(lane, now, pace(more, asked, now));
                     }
@@ -398,5 +431,21 @@ mod tests {
             queue.take(&item, sent, received, &mut told);
         }
         assert_eq!(told.values, [1_000.0, 500.0]);
+    }
+
+    #[test]
+    fn a_server_that_seldom_tells_its_figures_is_not_idle_in_between() {
+        let mut told = Keeping::default();
+        let mut queue = Queue::declare("orders", "rabbitmq-1", &mut told);
+        // Ten a second, told every twenty seconds; none from the hundredth second on.
+        for s in 1..=130_u64 {
+            let published = 200 * (s.min(100) / 20);
+            let at = MonoNs(s * 1_000_000_000);
+            queue.take(&json!({ "message_stats": { "publish": published } }), at, at, &mut told);
+        }
+        // How seldom that is must be seen once.
+        assert_eq!(told.values[..3], [0.0, 0.0, 50.0]);
+        assert_eq!(told.values[3..7], [10.0; 4]);
+        assert_eq!(told.values[7..], [0.0; 2], "it is idle");
     }
 }

@@ -227,6 +227,11 @@ fn the_teeth_of_collections_do_not_hide_what_they_leave() {
         assert!(likely(f) && took(f, 10.0) <= 16.0, "{mb} {f:#?}");
         let rate = f.evidence[0].value / 1024.0 / 1024.0;
         assert!((0.8 * mb..1.5 * mb).contains(&rate), "{mb} {rate} {f:#?}");
+        // At the end of 60 s: what lives then, and goes on growing.
+        let limit = f.advice.iter().find(|a| a.contains("limit")).unwrap();
+        let told: f64 = limit.split(" in ").nth(1).and_then(|l| l.split(' ').next()?.parse().ok()).unwrap();
+        let left = (1_024.0 - 14.0 - 50.0 * mb) / mb;
+        assert!((0.7 * left..1.4 * left).contains(&told), "{mb} {left} {limit}");
     }
     // However often garbage is collected, it is none.
     for mb in [2.0, 4.0, 8.0] {

@@ -241,6 +241,11 @@ fn memory_that_is_loaded_once_and_stays_is_no_bloat() {
                 tick.used += 70e6 * ((t - FROM) as f64 / 1e3).min(1.0);
                 tick.resident += 75e6 * ((t - FROM) as f64 / 1e3).min(1.0);
             }
+            // A client that polls is answered after 25 s, and asks again.
+            tick.in_flight += 1.0;
+            if t % 2_000 == 0 {
+                tick.request("/poll", 25_000_000.0);
+            }
         })
         .diagnose();
         assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());

@@ -82,8 +82,8 @@ fn one_process_s_pool_is_full_and_the_other_s_is_not() {
     assert!(line("while all 12 connections of shop-0 were out"), "{f:#?}");
     // 12 / 40 ms = 300/s.
     assert!(line("utilisation law: 12 connections at a mean hold of") && line("serve 300/s"), "{f:#?}");
-    // 12 + 2 sqrt(12) = 18.9, not so many in both together.
-    assert!(setting(&f) == 19.0 && advised(&f, "from 12 to 19 in each process"), "{f:#?}");
+    // 12 busy, by Erlang C; not so many in both together.
+    assert!(setting(&f) == 20.0 && advised(&f, "from 12 to 20 in each process"), "{f:#?}");
 }
 
 /// So many sessions that never pause ask for one of 3 connections, for 40 ms each: all that have none wait.
@@ -105,8 +105,8 @@ fn where_most_sessions_wait_nobody_can_tell_how_many_connections_they_would_keep
     let unknown =
         "; the load needs at least 4: how many are enough cannot be told while 57 of 60 sessions wait";
     assert!(f.claim.ends_with(unknown), "{}", f.claim);
-    // A step, and a look: 3 + 2 sqrt(3).
-    assert!(setting(&f) == 7.0 && advised(&f, "from 3 to 7 and look again"), "{f:#?}");
+    // A step, and a look: enough for 3.
+    assert!(setting(&f) == 8.0 && advised(&f, "from 3 to 8 and look again"), "{f:#?}");
     assert!(!advised(&f, "Or hold"), "{f:#?}");
 }
 

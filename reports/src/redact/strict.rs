@@ -151,9 +151,33 @@ const SQL: [&str; 57] = [
     "CONFLICT",
 ];
 /// Words of plans that stay: how rows are found.
-const PLAN: [&str; 15] = [
-    "Bitmap", "COVERING", "Hash", "INDEX", "Index", "Join", "Limit", "Only", "Parallel", "SCAN", "SEARCH",
-    "Scan", "Seq", "Sort", "on",
+const PLAN: [&str; 26] = [
+    "AUTOMATIC",
+    "Bitmap",
+    "CO",
+    "COVERING",
+    "Hash",
+    "Heap",
+    "INDEX",
+    "Index",
+    "Join",
+    "KEY",
+    "Limit",
+    "Loop",
+    "MATERIALIZE",
+    "Merge",
+    "Nested",
+    "Only",
+    "PRIMARY",
+    "Parallel",
+    "ROUTINE",
+    "SCAN",
+    "SEARCH",
+    "Scan",
+    "Seq",
+    "Sort",
+    "on",
+    "rowid",
 ];
 /// Sort of the pseudonyms of tables and columns.
 const NAME: &str = "name";
@@ -464,7 +488,7 @@ mod tests {
             .label("before", "Limit > Index Scan using purchase_by_customer on purchase (customer=?)");
         let table = redactor.label("table", "purchase");
         assert_eq!(statement, "statement-1 FROM name_1 WHERE name_2 = ?");
-        assert_eq!(plan.1, "name_3-name_4 name_5 > SCAN name_1");
+        assert_eq!(plan.1, "CO-ROUTINE name_3 > SCAN name_1");
         assert_eq!(
             before.1,
             "Limit > Index Scan USING name_6 on name_1 (name_2=?)".replace("USING", "using")

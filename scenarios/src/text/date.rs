@@ -17,6 +17,8 @@ const SIGNS: &[(char, DatePart)] = &[
     ('L', DatePart::Millisecond),
     ('s', DatePart::Unix),
 ];
+/// Signs that stand for others.
+const SHORT: &[(char, &str)] = &[('F', "%Y-%m-%d"), ('T', "%H:%M:%S")];
 const LOOK: &str = "%Y %m %d %H %M %S %L (milliseconds) %s (Unix time) %F %T %%";
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -25,10 +27,18 @@ const MAX_SHIFT_MS: i64 = 365_250 * DAY_MS;
 
 /// Reads a format.
 pub(crate) fn parse(format: &str) -> Result<Vec<DatePart>, Wrong> {
-    let whole = format.replace("%F", "%Y-%m-%d").replace("%T", "%H:%M:%S");
     let mut parts = Vec::new();
     let mut text = String::new();
-    let mut chars = whole.chars();
+    read(format, &mut parts, &mut text)?;
+    if !text.is_empty() {
+        parts.push(DatePart::Text(text));
+    }
+    Ok(parts)
+}
+
+/// Adds what a format says to `parts`; `text` is what stands behind the last of them.
+fn read(format: &str, parts: &mut Vec<DatePart>, text: &mut String) -> Result<(), Wrong> {
+    let mut chars = format.chars();
     while let Some(c) = chars.next() {
         if c != '%' {
             text.push(c);
@@ -39,19 +49,20 @@ pub(crate) fn parse(format: &str) -> Result<Vec<DatePart>, Wrong> {
             text.push('%');
             continue;
         }
+        if let Some((_, long)) = SHORT.iter().find(|(known, _)| Some(*known) == sign) {
+            read(long, parts, text)?;
+            continue;
+        }
         let Some((_, part)) = SIGNS.iter().find(|(known, _)| Some(*known) == sign) else {
             let written = sign.map_or_else(|| "%".to_owned(), |s| format!("%{s}"));
             return Err(Wrong::new(format!("a date has no {}", quoted(&written))).expected(LOOK));
         };
         if !text.is_empty() {
-            parts.push(DatePart::Text(std::mem::take(&mut text)));
+            parts.push(DatePart::Text(std::mem::take(text)));
         }
         parts.push(part.clone());
     }
-    if !text.is_empty() {
-        parts.push(DatePart::Text(text));
-    }
-    Ok(parts)
+    Ok(())
 }
 
 /// `+7d`, `-90m`: how far from now, ms.
@@ -85,6 +96,11 @@ mod tests {
                 DatePart::Text(" 100%".into())
             ]
         );
+        let times = |text: &str| [DatePart::Hour, DatePart::Text(text.into()), DatePart::Minute];
+        assert_eq!(parse("%T").unwrap()[..3], times(":"));
+        // A percent sign is itself, whatever stands behind it.
+        assert_eq!(parse("%%F").unwrap(), [DatePart::Text("%F".into())]);
+        assert_eq!(parse("%H%%T%M").unwrap(), times("%T"));
         assert!(parse("%q").is_err() && parse("50%").is_err());
         assert_eq!(
             [shift("+7d"), shift("-90m"), shift("7d"), shift("+x")],

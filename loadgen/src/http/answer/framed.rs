@@ -3,7 +3,7 @@
 //! Owns what of a head is kept. Lengths and ends are the frames' business.
 
 use super::head::{self, Noted};
-use super::{Answer, At, Body};
+use super::{Answer, At, Body, Came};
 use crate::http::{FIELDS_MAX, INTERIM_MAX};
 use crate::kind::ErrorKind;
 
@@ -13,8 +13,11 @@ impl Answer<'_> {
     /// # Errors
     /// [`ErrorKind::BadHead`] if there are too many, or one that means nothing here.
     pub fn take_interim(&mut self, status: u16) -> Result<(), ErrorKind> {
-        self.touched = true;
+        self.note();
         self.interim = self.interim.saturating_add(1);
+        if status == 100 {
+            self.came = Came::Leave;
+        }
         if status == 101 || self.interim > INTERIM_MAX { Err(ErrorKind::BadHead) } else { Ok(()) }
     }
 
@@ -27,7 +30,7 @@ impl Answer<'_> {
         status: u16,
         fields: impl Fn() -> I,
     ) -> Result<(), ErrorKind> {
-        self.touched = true;
+        self.note();
         let mut noted = Noted::default();
         for (i, (name, value)) in fields().enumerate() {
             if i == FIELDS_MAX {

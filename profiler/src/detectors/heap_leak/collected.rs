@@ -54,6 +54,22 @@ pub fn cleared(timeline: &Timeline, lane: &str, span: Span, count: u32) -> Vec<(
     points
 }
 
+/// The same of one process alone, at `count` of its samples or a few more, the last one among them.
+pub fn cleared_of(
+    timeline: &Timeline,
+    lane: &str,
+    instance: &str,
+    span: Span,
+    count: u32,
+) -> Vec<(f64, f64)> {
+    let Some(series) = window::of_instance(timeline, lane, instance) else { return Vec::new() };
+    let cycles = if lane == names::HEAP_OLD { cycles(timeline, instance, span) } else { Vec::new() };
+    let samples = series.within(span);
+    let every = (samples.len() / count as usize).max(1);
+    let told = samples.iter().rev().step_by(every).rev().map(|&(t, bytes)| (t.as_secs_f64(), bytes));
+    told.map(|(t, bytes)| (t, bytes - cycles.iter().map(|cycle| cycle.garbage(t)).sum::<f64>())).collect()
+}
+
 /// From one major collection, or the first sample, to the next.
 struct Cycle {
     from_s: f64,

@@ -108,25 +108,28 @@ pub(super) fn turned(timeline: &Timeline, at: RunTime) -> Vec<Scan> {
         .collect()
 }
 
+/// It became slower when its plan turned, not before and not only later, and still is.
 fn of_turn(timeline: &Timeline, text: &str, told: RunTime, at: RunTime) -> Option<Scan> {
     let filter = statement::filter(text);
     let span = Span::new(window::last(at, WINDOW_S).start.max(told), at);
     let now = times(timeline, text, span);
-    let (calls, took) = (now.count() as f64, now.quantile_ns(0.5)?);
-    if filter == Filter::None || calls < LEAST_CALLS || at.since(told) < LASTS {
+    if filter == Filter::None || (now.count() as f64) < LEAST_CALLS || at.since(told) < LASTS {
         return None;
     }
-    let (past, _) = best(timeline, text, told, |_| true)?;
-    if took < super::GROWTH * past || took < past + LEAST_ADDED_NS {
+    let past = newest(timeline, text, told.back(plan::SETTLED))?;
+    let first = times(timeline, text, Span::new(told, at.min(told + plan::SETTLED))).quantile_ns(0.5)?;
+    let took = now.quantile_ns(0.5)?;
+    if took.min(first) < (super::GROWTH * past).max(past + LEAST_ADDED_NS) {
         return None;
     }
     let given = window::counted_of(window::about(timeline, names::DB_ROWS, text), span);
-    Some(Scan {
+    let calls = now.count() as f64;
+    let scan = Scan {
         sure: true,
         text: text.to_owned(),
         filter,
         span,
-        since: onset(timeline, text, told, (took * past).sqrt()),
+        since: onset(timeline, text, told, (first * past).sqrt()).max(told.back(plan::SETTLED)),
         last: at,
         calls,
         scanned: None,
@@ -134,11 +137,22 @@ fn of_turn(timeline: &Timeline, text: &str, told: RunTime, at: RunTime) -> Optio
         given: given.map(|n| n / calls),
         lane: names::DB_TIME,
         locks: None,
-    })
+    };
+    // Another table than that in which it looks up may be scanned rightly, and a small one.
+    plan::of(timeline, &scan, at).is_some_and(|p| p.scans).then_some(scan)
 }
 
 pub(super) fn times(timeline: &Timeline, text: &str, span: Span) -> Durations {
     window::durations_about(timeline, names::DB_TIME, text, span)
+}
+
+/// The median of the newest block before `end` with calls enough.
+fn newest(timeline: &Timeline, text: &str, end: RunTime) -> Option<f64> {
+    (0..BLOCKS).find_map(|i| {
+        let end = end.back(BLOCK * i);
+        let times = times(timeline, text, Span::new(end.back(BLOCK), end));
+        (times.count() >= LEAST_TIMED).then(|| times.quantile_ns(0.5)).flatten()
+    })
 }
 
 /// The lowest median of a block before `end` that `counts`, and that block.

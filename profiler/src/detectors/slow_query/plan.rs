@@ -18,10 +18,17 @@ use crate::detectors::database::statement::{Filter, is_table};
 use crate::detectors::evidence;
 
 /// A statement is planned anew within so long of its becoming slow: the source looks once a second, and plans every two.
-const SETTLED: Duration = Duration::from_secs(3);
+pub(super) const SETTLED: Duration = Duration::from_secs(3);
 
 /// Least cost of a scan that takes long: PostgreSQL counts a hundredth for each row (`cpu_tuple_cost`), and its pages besides.
 const LEAST_COST: f64 = 0.01 * LEAST_SCANNED;
+
+/// How far back it is looked whether a plan has turned. What a statement has taken for longer is what it usually takes.
+const BACK: Duration = Duration::from_secs(300);
+/// Most statements of which that is told at once.
+const MOST_TURNED: usize = 64;
+/// Of SQLite's scans those of no whole table: along an index, of the values in the text, of what a program makes up.
+const NO_TABLE_SCAN: [&str; 4] = [" USING ", " CONSTANT ROW", " VALUES CLAUSE", " VIRTUAL TABLE "];
 
 /// A plan, as evidence.
 pub(super) struct Plan {
@@ -44,7 +51,7 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
         return None;
     }
     let filter = newest.label("filter").filter(|f| !f.is_empty());
-    let seeks = filter.is_none() && is_by_index(last_step(steps), scan);
+    let seeks = filter.is_none() && seeks_for(last_step(steps), scan);
     let filter = filter.filter(|_| scans);
     let filter = filter.map_or(String::new(), |f| format!(", where rows are told by {f} alone"));
     let before = newest.label("before").filter(|before| !before.is_empty() && scans);
@@ -56,16 +63,16 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     Some(Plan { scans, seeks, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
 }
 
-/// Statements whose plan has turned from an index to a scan of a whole table and is that still, and when that was told.
+/// Statements whose plan has turned, in the last minutes, from an index to a scan of a whole table and is that still, and when that was told.
 pub(super) fn turned(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, RunTime> {
     let mut turned = BTreeMap::new();
-    for event in timeline.events(kinds::DB_PLAN, Span::new(RunTime::ZERO, at + Duration::from_nanos(1))) {
-        let (Some(statement), Some(steps)) = (event.label("statement"), event.label("plan")) else {
-            continue;
-        };
+    let told = timeline.events(kinds::DB_PLAN, Span::new(at.back(BACK), at + Duration::from_nanos(1)));
+    for event in told {
+        let label = |name| event.label(name).unwrap_or_default();
+        let (statement, steps) = (label("statement"), label("plan"));
         if !is_whole(steps) {
             turned.remove(statement);
-        } else if event.label("before").is_some_and(|before| !before.is_empty() && !is_whole(before)) {
+        } else if turned.len() < MOST_TURNED && is_index(last_step(label("before"))) {
             turned.entry(statement).or_insert(event.start);
         }
     }
@@ -75,17 +82,27 @@ pub(super) fn turned(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, RunTime
 /// Does the way lead to a scan of a whole table? SQLite says `SCAN`, and by which index if it walks one.
 fn is_whole(steps: &str) -> bool {
     let step = last_step(steps);
-    ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| step.starts_with(kind))
-        || step.starts_with("SCAN ") && !step.contains(" USING ")
+    let sqlite = step.starts_with("SCAN ") && !NO_TABLE_SCAN.iter().any(|words| step.contains(words));
+    sqlite || ["Seq Scan", "Parallel Seq Scan"].iter().any(|kind| step.starts_with(kind))
 }
 
-/// Does a step find its rows by an index? SQLite says by which columns, and nothing of a filter for the others.
-fn is_by_index(step: &str, scan: &Scan) -> bool {
+/// Does a step find rows by an index?
+fn is_index(step: &str) -> bool {
+    step.starts_with("SEARCH ")
+        || ["Index Scan", "Index Only Scan", "Bitmap"].iter().any(|kind| step.contains(kind))
+}
+
+/// Does it find those of the statement so, as far as it says? SQLite says by which columns, and nothing of a filter for the others.
+fn seeks_for(step: &str, scan: &Scan) -> bool {
+    let by = step.rsplit_once('(').map_or("", |(_, by)| by.trim_end_matches(')'));
     let sought = || match &scan.filter {
-        Filter::Column { column, .. } => step.contains(&format!("{column}=")),
+        Filter::Column { column, .. } => by
+            .split(" AND ")
+            .map(|part| part.trim_end_matches(['?', '=', '<', '>']))
+            .any(|part| part == column || part == "rowid"),
         _ => false,
     };
-    step.contains("Index") || step.starts_with("SEARCH ") && sought()
+    is_index(step) && (!step.starts_with("SEARCH ") || sought())
 }
 
 /// What costs most: the end of the way.
@@ -97,7 +114,7 @@ fn last_step(steps: &str) -> &str {
 fn is_sought(plan: &Event, scan: &Scan) -> bool {
     let table = match &scan.filter {
         Filter::Column { table, .. } if !table.is_empty() => {
-            plan.label("table").is_none_or(|scanned| is_table(table, scanned))
+            plan.label("table").filter(|t| !t.is_empty()).is_none_or(|scanned| is_table(table, scanned))
         }
         _ => true,
     };

@@ -86,8 +86,8 @@ const PROM_CLIENT: &[Rule] = &[
         .when(&[("space", &["^old", "^large_object"])]),
     Rule::pauses("nodejs_gc_duration", kinds::PAUSE_MINOR).when(&[("kind", &["minor"])]),
     Rule::pauses("nodejs_gc_duration", kinds::PAUSE_MAJOR).when(&[("kind", &["major"])]),
-    Rule::level("nodejs_eventloop_lag_max", NS, names::LOOP_DELAY_LONGEST).worst(),
-    Rule::level("nodejs_eventloop_lag_p99", NS, names::LOOP_DELAY_P99).worst(),
+    Rule::level("nodejs_eventloop_lag_max", NS, names::LOOP_DELAY_LONGEST).worst().never_zero(),
+    Rule::level("nodejs_eventloop_lag_p99", NS, names::LOOP_DELAY_P99).worst().never_zero(),
     // prometheus exporters of `pg` (several packages share these names).
     Rule::level("pg_pool_max", COUNT, "pool.*.capacity").member(POOL),
     Rule::level("pg_pool_active_connections", COUNT, "pool.*.in-use").member(POOL),
@@ -105,8 +105,8 @@ const OTEL_NODE: &[Rule] = &[
     Rule::level("v8js_memory_heap_limit", BYTES, names::HEAP_CAPACITY),
     Rule::pauses("v8js_gc_duration", kinds::PAUSE_MINOR).when(&[("v8js_gc_type", &["minor"])]),
     Rule::pauses("v8js_gc_duration", kinds::PAUSE_MAJOR).when(&[("v8js_gc_type", &["major"])]),
-    Rule::level("nodejs_eventloop_delay_max", NS, names::LOOP_DELAY_LONGEST).worst(),
-    Rule::level("nodejs_eventloop_delay_p99", NS, names::LOOP_DELAY_P99).worst(),
+    Rule::level("nodejs_eventloop_delay_max", NS, names::LOOP_DELAY_LONGEST).worst().never_zero(),
+    Rule::level("nodejs_eventloop_delay_p99", NS, names::LOOP_DELAY_P99).worst().never_zero(),
     Rule::level("nodejs_eventloop_utilization", Unit::Ratio, names::LOOP_UTILISATION).worst(),
 ];
 
@@ -124,7 +124,7 @@ const MICROMETER: &[Rule] = &[
     Rule::level("jvm_memory_used", BYTES, "heap.metaspace.used")
         .when(&[("area", &["nonheap"]), ("id", &["Metaspace"])]),
     Rule::level("jvm_memory_committed", BYTES, names::HEAP_CAPACITY).when(&[("area", &["^heap"])]),
-    Rule::level("jvm_memory_max", BYTES, names::HEAP_LIMIT).when(&[("area", &["^heap"])]),
+    Rule::level("jvm_memory_max", BYTES, names::HEAP_LIMIT).when(&[("area", &["^heap"])]).never_zero(),
     Rule::level("jvm_gc_live_data_size", BYTES, names::HEAP_LIVE),
     Rule::rate("jvm_gc_memory_allocated", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
     Rule::rate("jvm_gc_memory_promoted", Unit::BytesPerSecond, names::HEAP_PROMOTED),
@@ -185,7 +185,9 @@ const OTEL_JVM: &[Rule] = &[
     Rule::level("jvm_memory_used", BYTES, "heap.metaspace.used")
         .when(&[("jvm_memory_pool_name", &["Metaspace"])]),
     Rule::level("jvm_memory_committed", BYTES, names::HEAP_CAPACITY).when(&[("jvm_memory_type", &["^heap"])]),
-    Rule::level("jvm_memory_limit", BYTES, names::HEAP_LIMIT).when(&[("jvm_memory_type", &["^heap"])]),
+    Rule::level("jvm_memory_limit", BYTES, names::HEAP_LIMIT)
+        .when(&[("jvm_memory_type", &["^heap"])])
+        .never_zero(),
     Rule::level("jvm_memory_used_after_last_gc", BYTES, names::HEAP_LIVE)
         .when(&[("jvm_memory_pool_name", OLD)]),
     Rule::pauses("jvm_gc_duration", kinds::PAUSE_MINOR).when(&[("jvm_gc_action", &["minor"])]),
@@ -209,7 +211,7 @@ const GO_RUNTIME_OLD: &[Rule] = &[Rule::pauses("go_gc_pauses", kinds::PAUSE_STOP
 const GO: &[Rule] = &[
     Rule::level("go_memstats_heap_alloc", BYTES, names::HEAP_USED),
     Rule::level("go_memstats_heap_sys", BYTES, names::HEAP_CAPACITY),
-    Rule::rate("go_memstats_alloc", Unit::BytesPerSecond, names::HEAP_ALLOCATED),
+    Rule::rate("go_memstats_alloc", Unit::BytesPerSecond, names::HEAP_ALLOCATED).total(),
     Rule::pauses("go_gc_duration", kinds::PAUSE_STOP_THE_WORLD),
     Rule::level("go_sql_max_open_connections", COUNT, "pool.*.capacity").member(&["db_name", "db"]),
     Rule::level("go_sql_in_use_connections", COUNT, "pool.*.in-use").member(&["db_name", "db"]),
@@ -314,7 +316,7 @@ const PROCESS: &[Rule] = &[
     Rule::rate("process_cpu", Unit::Cores, names::PROCESS_CPU),
     Rule::level("process_resident_memory", BYTES, names::PROCESS_RESIDENT),
     Rule::level("process_open_fds", COUNT, names::PROCESS_DESCRIPTORS),
-    Rule::level("process_max_fds", COUNT, names::PROCESS_DESCRIPTOR_LIMIT).worst(),
+    Rule::level("process_max_fds", COUNT, names::PROCESS_DESCRIPTOR_LIMIT).worst().never_zero(),
 ];
 
 /// collector/{pg_stat_user_tables,pg_stat_activity,pg_stat_statements,pg_settings}.go and queries of cmd/postgres_exporter.
@@ -328,7 +330,7 @@ const POSTGRES: &[Rule] = &[
     Rule::level("pg_stat_activity_count", COUNT, names::DB_IDLE_IN_TRANSACTION)
         .when(&[("state", &["^idle in transaction"])]),
     Rule::level("pg_stat_activity_max_tx_duration", NS, names::DB_LONGEST_TRANSACTION).worst(),
-    Rule::level("pg_settings_max_connections", COUNT, names::DB_CONNECTION_LIMIT).worst(),
+    Rule::level("pg_settings_max_connections", COUNT, names::DB_CONNECTION_LIMIT).worst().never_zero(),
     Rule::rate("pg_stat_statements_calls", PER_S, names::DB_CALLS).about(&["queryid"]),
     Rule::rate("pg_stat_statements_rows", PER_S, names::DB_ROWS).about(&["queryid"]),
     Rule::durations("pg_stat_statements", names::DB_TIME).part(Part::Sum).about(&["queryid"]),
@@ -352,7 +354,7 @@ const REDIS: &[Rule] = &[
     Rule::rate("redis_expired_keys", PER_S, "cache.*.expired").member(REDIS_NAME),
     Rule::rate("redis_commands_processed", PER_S, "cache.*.commands").member(REDIS_NAME),
     Rule::level("redis_memory_used", BYTES, "cache.*.memory").member(REDIS_NAME),
-    Rule::level("redis_memory_max", BYTES, "cache.*.memory-limit").member(REDIS_NAME),
+    Rule::level("redis_memory_max", BYTES, "cache.*.memory-limit").member(REDIS_NAME).never_zero(),
     Rule::level("redis_connected_clients", COUNT, "cache.*.connections").member(REDIS_NAME),
     Rule::level("redis_blocked_clients", COUNT, "cache.*.blocked").member(REDIS_NAME),
     Rule::level("redis_db_keys", COUNT, "cache.*.entries").member(REDIS_NAME),

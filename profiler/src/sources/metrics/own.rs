@@ -55,6 +55,8 @@ fn rules_of(mapping: &Mapping) -> Vec<&'static Rule> {
             subject: list(&mapping.subject),
             combine: if lane.combine == Combine::Max { Combine::Max } else { Combine::Sum },
             factor: if take == Take::Calls { None } else { factor.flatten() },
+            // Of a limit, as of those that dialects know.
+            never_zero: mapping.lane.ends_with("limit"),
             ..Rule::of(text(stem), take, text(&mapping.lane))
         }))
     };

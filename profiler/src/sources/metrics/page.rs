@@ -8,7 +8,7 @@ use super::line;
 use super::scrape::Scrape;
 use super::several::BEGAN;
 
-/// Bad lines that make a page none, unless it has more good ones.
+/// Bad lines that make a page none, unless it has more good ones. One without a good one is none anyway.
 const BAD_LINES: u64 = 3;
 
 /// Gives the page's samples to `scrape`, whose reading must have begun.
@@ -56,7 +56,9 @@ pub(super) fn read(page: &str, scrape: &mut Scrape) -> Result<(), MetricsError> 
         }
     }
     match first {
-        Some((line, why)) if bad >= BAD_LINES && bad > good => Err(MetricsError::NotMetrics { line, why }),
+        Some((line, why)) if good == 0 || (bad >= BAD_LINES && bad > good) => {
+            Err(MetricsError::NotMetrics { line, why })
+        }
         None if good == 0 => Err(MetricsError::NotMetrics { line: 1, why: "it has no sample" }),
         _ => Ok(()),
     }

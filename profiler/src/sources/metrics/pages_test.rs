@@ -95,7 +95,9 @@ fn pages_of_known_libraries_become_lanes() {
 fn a_counter_that_is_reset_counts_from_zero_and_a_series_twice_counts_once() {
     let told = told(
         "cache_gets_total{cache=\"c\",result=\"hit\"} 100\ncache_size{cache=\"c\"} 5\ncache_size{cache=\"c\"} 5\n# -- later
-cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",result=\"hit\"} 8\ncache_size{cache=\"c\"} NaN",
+cache_gets_total{cache=\"c\",result=\"hit\"} 7\ncache_gets_total{cache=\"c\",result=\"hit\"} 8\ncache_size{cache=\"c\"} NaN
+# -- later
+cache_gets_total{cache=\"c\",result=\"hit\"} 10",
     );
     insta::assert_snapshot!(told);
 }
@@ -179,6 +181,38 @@ fn limits_that_are_none_are_left_out_and_pauses_without_a_count_are_a_share() {
             "process.cpu [] Rate Sum Exact = 0.50 cores"
         ]
     );
+}
+
+#[test]
+fn a_time_that_is_over_is_zero_and_one_that_nobody_has_measured_is_none() {
+    let page = |transaction: f64, lag: f64| {
+        format!(
+            "pg_stat_activity_max_tx_duration{{datname=\"shop\"}} {transaction}\nnodejs_eventloop_lag_max_seconds {lag}\n"
+        )
+    };
+    assert_eq!(
+        told_last(&format!("{}# -- later\n{}", page(12.0, 0.02), page(0.0, 0.0))),
+        ["db.longest-transaction [] Level Max Sampled = 0 ms"]
+    );
+}
+
+#[test]
+fn a_level_whose_rows_an_exporter_no_longer_lists_is_zero() {
+    let row = |state: &str, wait: &str, n: u32| {
+        format!("pg_stat_activity_count{{state=\"{state}\",wait_event_type=\"{wait}\"}} {n}\n")
+    };
+    let idle = row("idle", "Client", 2);
+    let locked = format!("{}{idle}", row("active", "Lock", 4));
+    assert_eq!(
+        told_last(&format!("{locked}# -- later\n{idle}")),
+        [
+            "db.connections [] Level Sum Exact = 2",
+            "db.active [] Level Sum Exact = 0",
+            "db.waiting [] Level Sum Exact = 0"
+        ]
+    );
+    // Of a metric that is not there at all nothing is known.
+    assert!(told_last(&format!("{locked}# -- later\nredis_evicted_keys_total 5\n")).is_empty());
 }
 
 #[test]
@@ -280,6 +314,11 @@ fn a_page_with_more_bad_lines_than_good_ones_is_none() {
         Err("the answer is not a page of metrics: line 1: it has no sample".to_owned())
     );
     assert_eq!(read("a 1\nb 2\n<p>\n"), Ok(()));
+    // Of one line alone, too: a proxy's word that there is nothing behind it.
+    for page in ["<html>no</html>", "<p>\n<p>\n"] {
+        let refused = read(page).unwrap_err();
+        assert!(refused.ends_with("line 1: no metric's name at its beginning"), "{refused}");
+    }
 }
 
 fn mapped(metric: &str, labels: &[(&str, &str)], lane: &str, unit: Option<MetricUnit>) -> Mapping {

@@ -36,6 +36,10 @@ pub(in crate::sources) struct Rule {
     pub factor: Option<f64>,
     /// Which part of a histogram or summary it is, where it goes by a name of its own: `go_sql_wait_count`.
     pub part: Option<Part>,
+    /// Is it the counter of that name alone? Beside it there is a level of the same name less its `_total`.
+    pub total: bool,
+    /// Is 0 how the library writes that there is none: no limit, no look in this interval?
+    pub never_zero: bool,
 }
 
 /// What is made of a metric's values.
@@ -66,6 +70,8 @@ impl Rule {
             combine: Combine::Sum,
             factor: None,
             part: None,
+            total: false,
+            never_zero: false,
         }
     }
 
@@ -109,6 +115,14 @@ impl Rule {
 
     pub(super) const fn part(self, part: Part) -> Self {
         Self { part: Some(part), ..self }
+    }
+
+    pub(super) const fn total(self) -> Self {
+        Self { total: true, ..self }
+    }
+
+    pub(super) const fn never_zero(self) -> Self {
+        Self { never_zero: true, ..self }
     }
 
     /// Do the labels of `line` meet the rule's conditions?
@@ -233,7 +247,9 @@ pub(super) fn among(name: &str, rules: &ByStem, prefix_words: usize) -> Vec<Met>
         Cow::Borrowed(name)
     };
     // `db_client_connection_count` is a whole name although it ends as a histogram's part does.
-    let whole = by_unit(name.strip_suffix("_total").unwrap_or(&name), Part::Whole, rules, prefix_words);
+    let counted = name.strip_suffix("_total");
+    let mut whole = by_unit(counted.unwrap_or(&name), Part::Whole, rules, prefix_words);
+    whole.retain(|met| counted.is_some() || !met.rule.total);
     if !whole.is_empty() {
         return whole;
     }
@@ -309,6 +325,9 @@ mod tests {
             "parts by names of their own"
         );
         assert_eq!(met("my_own_metric"), None);
+        // client_golang's level of what is in use, and its counter of what ever was.
+        assert_eq!(met("go_memstats_alloc_bytes"), None);
+        assert_eq!(met("go_memstats_alloc_bytes_total"), Some(("go_memstats_alloc", Part::Whole, 1.0)));
     }
 
     #[test]
@@ -316,6 +335,7 @@ mod tests {
         for dialect in dialects::ALL {
             for rule in dialect.rules {
                 let suffix = match rule.take {
+                    _ if rule.total => "_bytes_total",
                     Take::Level(Unit::Bytes) => "_bytes",
                     Take::Rate(Unit::Ratio | Unit::Cores) => "_seconds",
                     Take::Level(_) | Take::Rate(_) => "",
@@ -337,6 +357,8 @@ mod tests {
                     "{}: a unit in its stem",
                     rule.stem
                 );
+                let limits = matches!(rule.take, Take::Level(_)) && rule.lane.ends_with("limit");
+                assert!(!limits || rule.never_zero, "{}: a limit of 0 is none", rule.stem);
             }
         }
     }

@@ -19,7 +19,7 @@ use super::buckets::Buckets;
 use super::dialects::{self, Whose};
 use super::line::Line;
 use super::own::Own;
-use super::rules::{Met, Part, Take};
+use super::rules::{Met, Part, Rule, Take};
 use super::several::{Course, Several};
 use crate::sources::groups::{self, Has};
 use crate::sources::{Agreement, Sink, SourceEvent};
@@ -51,6 +51,13 @@ pub(in crate::sources) struct Scrape {
     beside: Option<Agreement>,
     /// Was there a whole reading before?
     read_before: bool,
+    /// When this reading began, and the one before it. A reading's parts come at once.
+    reading: Option<MonoNs>,
+    before: Option<MonoNs>,
+    /// Of a sender, whose requests need not hold all that it tells: what there is to know of them. None of a page.
+    requests: Option<Requests>,
+    /// Counts of what has certain labels, whose metric is there in this reading, by dialect, metric and lane: are the labels, too?
+    rows: HashMap<(usize, &'static str, &'static str), bool>,
     /// Is it an exporter's page, on which the runtime's own figures are not the target's?
     exporter: bool,
     several: Several,
@@ -84,6 +91,8 @@ struct SlotKey {
 /// A lane of one dialect, and what this reading has given it so far.
 struct Slot {
     key: SlotKey,
+    /// The first that filled it.
+    rule: &'static Rule,
     take: Take,
     combine: Combine,
     id: Option<LaneId>,
@@ -92,12 +101,25 @@ struct Slot {
     seen: bool,
     /// When it had it last, and since when that told of it. One reading may come in parts, milliseconds apart.
     read: Option<(MonoNs, Option<MonoNs>)>,
+    /// Of its counters only what they have grown by is sent.
+    grown: bool,
     /// It has something to compare with.
     moved: bool,
     /// Of durations: their sum is there.
     summed: bool,
     total: f64,
     buckets: Buckets,
+}
+
+/// What is known of a sender's requests.
+#[derive(Default)]
+struct Requests {
+    /// When the last one came.
+    received: Option<MonoNs>,
+    /// The first turn of this reading.
+    first: u64,
+    /// In which turn a metric was first told of, by its name.
+    names: HashMap<u64, u64>,
 }
 
 /// A counter's movement since the last reading.
@@ -121,6 +143,10 @@ impl Scrape {
             owners: HashMap::new(),
             turn: 0,
             read_before: false,
+            reading: None,
+            before: None,
+            requests: None,
+            rows: HashMap::new(),
             exporter: false,
             several: Several::default(),
             said: (0, String::new()),
@@ -132,12 +158,23 @@ impl Scrape {
     pub fn begin(&mut self) {
         self.turn += 1;
         self.several.begin();
+        self.rows.clear();
         for slot in &mut self.slots {
             slot.seen = false;
             slot.moved = false;
             slot.summed = false;
             slot.total = 0.0;
             slot.buckets.clear();
+        }
+    }
+
+    /// Begins with a request that came then: a reading, or a part of the one that has just been.
+    pub fn begin_request(&mut self, received: MonoNs) {
+        self.begin();
+        let requests = self.requests.get_or_insert_with(Requests::default);
+        let before = requests.received.replace(received);
+        if before.is_none_or(|before| received.since(before) >= AT_ONCE) {
+            requests.first = self.turn;
         }
     }
 
@@ -164,7 +201,14 @@ impl Scrape {
     /// Takes a line whose name met `met`.
     pub fn take(&mut self, met: &[Met], line: &Line<'_>) {
         let mut moved = None;
-        for one in met.iter().filter(|m| m.rule.fits(line)) {
+        for one in met {
+            let fits = one.rule.fits(line);
+            if one.rule.take == Take::Level(Unit::Count) && !one.rule.when.is_empty() {
+                *self.rows.entry((one.dialect, one.rule.stem, one.rule.lane)).or_default() |= fits;
+            }
+            if !fits {
+                continue;
+            }
             // An exporter's names have no prefix: an application that has put its own before one writes no exporter's page.
             self.exporter |= whose(one) == Whose::Another && !one.prefixed;
             if let Take::Level(_) = one.rule.take {
@@ -187,10 +231,10 @@ impl Scrape {
     }
 
     fn level(&mut self, met: &Met, line: &Line<'_>) {
-        // A figure that is not there is written as NaN or -1; a time, also as 0 (prom-client's lag of an interval without a look), and
-        // a limit that is none.
-        let never_zero = matches!(met.rule.take, Take::Level(Unit::Ns)) || met.rule.lane.ends_with("limit");
-        if !line.value.is_finite() || line.value < 0.0 || never_zero && line.value == 0.0 {
+        // A figure that is not there is written as NaN or -1; by some as 0: prom-client's lag of an interval without a look, and a limit that
+        // is none.
+        let none = line.value < 0.0 || met.rule.never_zero && line.value == 0.0;
+        if !line.value.is_finite() || none {
             return;
         }
         let value = line.value * met.scale;
@@ -214,6 +258,7 @@ impl Scrape {
         };
         let Some(slot) = self.slot(met, line) else { return };
         slot.seen = true;
+        slot.grown = line.grown;
         slot.moved |= matches!(moved, Some(Moved::By(_)));
         let increase = if let Some(Moved::By(increase)) = moved { *increase } else { 0.0 };
         match (met.part, le) {
@@ -239,17 +284,18 @@ impl Scrape {
         let exported = met.iter().any(|m| whose(m) == Whose::Another);
         // What an exporter counts of itself is not told, and says nothing of what is.
         let told = !self.exporter || met.iter().any(|m| whose(m) != Whose::Exporters);
-        let (turn, born) = (self.turn, self.read_before && !exported);
+        let (turn, born) = (self.turn, self.told_before(line) && !exported);
         let full = self.last.len() >= MAX_SERIES;
         match self.last.entry(series(line)) {
             Entry::Occupied(mut known) => {
                 let last = known.get_mut();
                 let before = *last;
-                (last.value, last.turn) = (line.value, turn);
                 if before.turn == turn {
+                    // The first counts: what the next reading is compared with is what this one told.
                     self.refuse("series that are there twice");
                     return None;
                 }
+                (last.value, last.turn) = (line.value, turn);
                 if told {
                     self.several.step(&mut last.course, before.value, line.value);
                 }
@@ -266,6 +312,21 @@ impl Scrape {
                 // Libraries write a series from its first event on: it began at zero since the last reading. An exporter
                 // may list the greatest only, and then one that comes up has a past.
                 Some(if born { Moved::By(line.value) } else { Moved::Unknown })
+            }
+        }
+    }
+
+    /// Was the metric told of in an earlier reading, so that a series of it that is new has begun since? Of a page each reading is whole. A
+    /// sender may tell of a metric later than of others, and then with its past.
+    fn told_before(&mut self, line: &Line<'_>) -> bool {
+        let Some(requests) = &mut self.requests else { return self.read_before };
+        let full = requests.names.len() >= MAX_SERIES;
+        match requests.names.entry(number_of(&line.name)) {
+            Entry::Occupied(first) => *first.get() < requests.first,
+            Entry::Vacant(_) if full => false,
+            Entry::Vacant(place) => {
+                place.insert(self.turn);
+                false
             }
         }
     }
@@ -300,12 +361,14 @@ impl Scrape {
         self.index.insert(key.clone(), self.slots.len());
         self.slots.push(Slot {
             key,
+            rule: met.rule,
             take: met.rule.take,
             combine: met.rule.combine,
             id: None,
             declared: false,
             seen: false,
             read: None,
+            grown: false,
             moved: false,
             summed: false,
             total: 0.0,
@@ -321,7 +384,8 @@ impl Scrape {
         if self.several.end(self.last.values().map(|last| &last.course)) {
             return;
         }
-        let before = since.filter(|since| at.since(*since) >= AT_ONCE);
+        self.empty_rows();
+        let before = self.reading_before(since, at);
         let mut order: Vec<usize> = (0..self.slots.len()).filter(|&i| self.slots[i].seen).collect();
         order.sort_by_key(|&i| self.slots[i].key.dialect);
         let mut pauses: BTreeMap<usize, (LaneId, f64)> = BTreeMap::new();
@@ -334,6 +398,7 @@ impl Scrape {
             if *self.owners.entry(lane).or_insert(slot.key.dialect) != slot.key.dialect {
                 continue;
             }
+            let rested = slot.rested(before);
             let since = slot.since(before, at);
             if let Some(agreement) = self.beside.as_ref().filter(|_| self_told(&slot.key)) {
                 slot.compare(since, at, agreement);
@@ -351,6 +416,9 @@ impl Scrape {
                 (Take::Level(_), _) => sink.sample(id, at, slot.total),
                 (_, None) => {}
                 (Take::Rate(_) | Take::Calls, Some(since)) => {
+                    if let Some(rested) = rested {
+                        sink.sample(id, rested, 0.0);
+                    }
                     sink.sample(id, at, slot.total / at.since(since).as_secs_f64().max(1e-3));
                 }
                 (Take::Durations, Some(since)) => sink.histogram(id, since, at, slot.buckets.cells()),
@@ -366,6 +434,26 @@ impl Scrape {
         }
         if let Some(agreement) = &self.beside {
             agreement.read(&self.instance, at, self.source, sink);
+        }
+    }
+
+    /// When the reading before this one began; `since` is when whatever came last did.
+    fn reading_before(&mut self, since: Option<MonoNs>, at: MonoNs) -> Option<MonoNs> {
+        if since.is_none_or(|since| at.since(since) >= AT_ONCE) {
+            self.before = self.reading.replace(at);
+        }
+        self.before
+    }
+
+    /// Exporters list what there is: where a page has rows of a metric, and none with the labels that a count wants, there is nothing of it.
+    /// A request may hold some of the rows only.
+    fn empty_rows(&mut self) {
+        if self.requests.is_some() {
+            return;
+        }
+        for slot in self.slots.iter_mut().filter(|slot| !slot.seen && !slot.rule.never_zero) {
+            let row = (slot.key.dialect, slot.rule.stem, slot.rule.lane);
+            slot.seen = self.rows.get(&row) == Some(&false);
         }
     }
 
@@ -434,11 +522,17 @@ impl Scrape {
 }
 
 impl Slot {
+    /// Where only growth is sent: when the reading was that had none of it. What has come has come since then, however long it was quiet.
+    fn rested(&self, before: Option<MonoNs>) -> Option<MonoNs> {
+        let (last, _) = self.read.filter(|_| self.grown)?;
+        before.filter(|before| last < *before)
+    }
+
     /// Since when what this reading gave has come; `before` is when another reading was. A second part has come since the first one did.
     fn since(&mut self, before: Option<MonoNs>, at: MonoNs) -> Option<MonoNs> {
         let since = match self.read {
             Some((last, since)) if at.since(last) < AT_ONCE => since,
-            Some((last, _)) => Some(last),
+            Some((last, _)) => self.rested(before).or(Some(last)),
             None => before,
         };
         self.read = Some((at, since));
@@ -539,6 +633,13 @@ fn key(met: &Met, line: &Line<'_>) -> SlotKey {
         subject: clean(first(met.rule.subject).unwrap_or(met.rule.otherwise), LABEL_MAX),
         pause: if let Take::Pauses(kind) = met.rule.take { kind } else { "" },
     }
+}
+
+/// A metric by its name.
+fn number_of(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A series by name and labels. Two with one number of 64 bits among 16384 come once in ten billion pages.

@@ -272,9 +272,9 @@ impl Connection {
         }
     }
 
-    /// All was taken.
+    /// It was taken, and is not to come again.
     pub fn done(self, form: Form) {
-        // An empty answer is protobuf's way to say that nothing was turned away.
+        // An empty answer is protobuf's way to say that nothing was turned away; where a part was, people are told.
         let body: &[u8] = if form == Form::Json { b"{}" } else { b"" };
         self.answer("200 OK", form.content_type(), body);
     }

@@ -31,6 +31,10 @@ const CLOCK_SET_NS: i128 = 60_000_000_000;
 /// unless they are told otherwise.
 const INTERVALS: u32 = 3;
 const SILENT: Duration = Duration::from_secs(5);
+/// So often one sends of which only one request has come: what SDKs do unless they are told otherwise.
+const USUAL: Duration = Duration::from_secs(60);
+/// What is said of a sender for whom there is no room.
+const CROWD: &str = "more than 16 senders";
 /// What is said of a sender that is several.
 const IN_TURN: &str = "several processes send in turn under one name: figures of one after those of \
     another say nothing, and none are told from here on; give each a service.instance.id of its own";
@@ -79,18 +83,15 @@ impl Inbox {
             }),
         };
         read?; // what came in front of the mistake is no whole reading
-        delivery.end();
-        let crowd = delivery.crowd;
-        if crowd { Err(Refusal::new(429, "more than 16 senders")) } else { Ok(()) }
+        delivery.end()
     }
 
     /// Tells how old the newest figures of each are, and who has fallen silent.
     pub fn look(&mut self, now: MonoNs, sink: &mut dyn Sink) {
         for sender in self.senders.values_mut() {
-            let newest = sender.newest.unwrap_or(sender.attached);
-            sender.age.tell(newest, now, sink);
-            let usual = (sender.interval * INTERVALS).max(SILENT);
-            if sender.interval > Duration::ZERO && now.since(newest) > usual {
+            sender.age.tell(sender.newest(), now, sink);
+            let usual = sender.usual();
+            if sender.interval > Duration::ZERO && sender.is_silent(now) {
                 let what = format!("has sent nothing for {} s", usual.as_secs());
                 sender.troubles.began(&sender.instance, "silent", &what, sink);
             }
@@ -119,12 +120,36 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// What came is one reading of each.
-    fn end(&mut self) {
+    fn end(mut self) -> Result<(), Refusal> {
+        let taken = !self.open.is_empty();
         for (who, newest_ns) in std::mem::take(&mut self.open) {
             if let Some(sender) = self.inbox.senders.get_mut(&who) {
                 sender.end(newest_ns, self.received, self.sink);
             }
         }
+        if self.crowd && !taken {
+            return Err(Refusal::new(429, CROWD));
+        }
+        if self.crowd {
+            // Turned away, the request would come again, and what was taken of it count twice.
+            self.inbox.troubles.say(NAME, &CROWD, self.sink);
+        }
+        Ok(())
+    }
+
+    /// Is there room for one more sender? Where there is none, the one goes that has been silent for longest, if one is.
+    fn has_room(&mut self) -> bool {
+        let now = self.received;
+        if self.inbox.senders.len() < MAX_SENDERS {
+            return true;
+        }
+        let silent = |(who, sender): &(&u64, &Sender)| sender.is_silent(now) && !self.open.contains_key(*who);
+        let longest = self.inbox.senders.iter().filter(silent).min_by_key(|(_, sender)| sender.newest());
+        let Some(gone) = longest.map(|(who, _)| *who).and_then(|who| self.inbox.senders.remove(&who)) else {
+            return false;
+        };
+        self.sink.note(NAME, &format!("{} is silent and gives its place to another", gone.instance));
+        true
     }
 
     /// A sender that has not come before.
@@ -152,7 +177,7 @@ impl Taker for Delivery<'_> {
         self.to = None;
         let who = identity(attributes);
         if !self.inbox.senders.contains_key(&who) {
-            if self.inbox.senders.len() >= MAX_SENDERS {
+            if !self.has_room() {
                 self.crowd = true;
                 return false;
             }
@@ -161,7 +186,7 @@ impl Taker for Delivery<'_> {
         if let (Entry::Vacant(place), Some(sender)) = (self.open.entry(who), self.inbox.senders.get_mut(&who))
         {
             place.insert(0);
-            sender.scrape.begin();
+            sender.scrape.begin_request(self.received);
         }
         self.to = Some(who);
         true
@@ -190,6 +215,21 @@ impl Taker for Delivery<'_> {
 }
 
 impl Sender {
+    /// When its newest figures were true.
+    fn newest(&self) -> MonoNs {
+        self.newest.unwrap_or(self.attached)
+    }
+
+    /// For how long one that sends so often may be quiet.
+    fn usual(&self) -> Duration {
+        let interval = if self.interval.is_zero() { USUAL } else { self.interval };
+        (interval * INTERVALS).max(SILENT)
+    }
+
+    fn is_silent(&self, now: MonoNs) -> bool {
+        now.since(self.newest()) > self.usual()
+    }
+
     fn end(&mut self, newest_ns: u64, received: MonoNs, sink: &mut dyn Sink) {
         let at = self.ours(newest_ns, received);
         if let Some(before) = self.newest {

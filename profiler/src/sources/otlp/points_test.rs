@@ -177,6 +177,54 @@ fn look_ups(process: &[(&str, &str)], cache: &str, grown: u64, s: u64) -> Vec<u8
     bytes(1, &[bytes(1, &attributes), bytes(2, &metrics)].concat())
 }
 
+/// A request of `metrics` as the shop sends them.
+fn of_shop(metrics: &[u8]) -> Request {
+    let body = bytes(1, &[bytes(1, &label(1, "service.name", "shop")), bytes(2, metrics)].concat());
+    Request { form: Form::Protobuf, body }
+}
+
+/// A counter of `cache`, at second `s`; as its whole count, or as what it has grown by.
+fn counted(name: &str, cache: &str, value: u64, s: u64, whole: bool) -> Vec<u8> {
+    let labels = [label(7, "cache", cache), label(7, "result", "hit")].concat();
+    let point = bytes(1, &[fixed(3, s * 1_000_000_000), fixed(6, value), labels].concat());
+    metric(name, "1", 7, &[point, varint(2, 1 + u8::from(whole)), varint(3, 1)])
+}
+
+#[test]
+fn a_metric_that_is_first_told_of_in_a_later_request_has_a_past() {
+    let (mut inbox, mut told) = (Inbox::new(Arc::default(), None), Told::default());
+    let other = |s| counted("cache.gets", "c", s, s, true);
+    let evicted = |cache: &str, n, s| counted("cache.evictions", cache, n, s, true);
+    let requests = [
+        other(1),
+        [other(2), evicted("c", 5_000, 2)].concat(),
+        // Of a metric that is known, a series that is new has begun since.
+        [other(3), evicted("c", 5_003, 3), evicted("d", 7, 3)].concat(),
+    ];
+    for (s, metrics) in (101..).zip(requests) {
+        inbox.take(&of_shop(&metrics), MonoNs(s * 1_000_000_000), &mut told).unwrap();
+    }
+    let evictions: Vec<&String> = told.text.iter().filter(|t| t.contains("evictions =")).collect();
+    assert_eq!(evictions, ["103 s: cache.c.evictions = 3/s", "103 s: cache.d.evictions = 7/s"]);
+}
+
+#[test]
+fn what_comes_after_a_quiet_time_has_come_since_the_reading_before() {
+    let (mut inbox, mut told) = (Inbox::new(Arc::default(), None), Told::default());
+    for s in 1..=6 {
+        let quiet = (3..6).contains(&s);
+        let caches: &[&str] = if quiet { &["a"] } else { &["a", "b"] };
+        let metrics: Vec<u8> =
+            caches.iter().flat_map(|cache| counted("cache.gets", cache, 8, s, false)).collect();
+        inbox.take(&of_shop(&metrics), MonoNs((100 + s) * 1_000_000_000), &mut told).unwrap();
+    }
+    let told_of_b: Vec<&String> = told.text.iter().filter(|t| t.contains("cache.b.hits =")).collect();
+    assert_eq!(
+        told_of_b,
+        ["102 s: cache.b.hits = 8/s", "105 s: cache.b.hits = 0/s", "106 s: cache.b.hits = 8/s"]
+    );
+}
+
 #[test]
 fn all_blocks_of_a_request_are_one_reading_and_so_are_requests_at_once() {
     let process = [("service.name", "shop"), ("process.pid", "7")];
@@ -205,6 +253,26 @@ fn all_blocks_of_a_request_are_one_reading_and_so_are_requests_at_once() {
     }
     let rates: Vec<f64> = told.values.iter().map(|v| (v * 10.0).round() / 10.0).collect();
     assert_eq!(rates, [4.0; 4], "{:?}", told.text);
+}
+
+#[test]
+fn a_sender_that_has_fallen_silent_makes_room_and_what_was_taken_is_not_asked_for_again() {
+    let (mut inbox, mut told) = (Inbox::new(Arc::default(), None), Told::default());
+    let of = |pid: u64, s| look_ups(&[("process.pid", pid.to_string().as_str())], "c", 1, s);
+    let mut take = |body: Vec<u8>, s: u64| {
+        let request = Request { form: Form::Protobuf, body };
+        let taken = inbox.take(&request, MonoNs((1_000 + s) * 1_000_000_000), &mut told);
+        taken.map_err(|refusal| refusal.status)
+    };
+    for s in [10, 20] {
+        assert!((0..16).all(|pid| take(of(pid, s), s) == Ok(())));
+    }
+    assert_eq!(take(of(16, 21), 21), Err(429));
+    assert_eq!(take([of(0, 30), of(16, 30)].concat(), 30), Ok(()), "a part is taken");
+    // They send each ten seconds; but for the first all have missed three times.
+    assert_eq!(take(of(16, 55), 55), Ok(()));
+    let said = |what: &str| told.text.iter().filter(|t| t.contains(what)).count();
+    assert_eq!((said("otlp: more than 16 senders"), said("is silent and gives its place")), (1, 1));
 }
 
 #[test]

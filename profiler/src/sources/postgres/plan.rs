@@ -125,7 +125,7 @@ fn explain(link: &mut Link, schema: &str, id: i64, deadline: MonoNs) -> Result<E
     }
     let asked = plan(link, sql, deadline);
     if matches!(&asked, Ok(_) | Err(PostgresError::Refused(_))) {
-        link.ask("ROLLBACK", deadline)?;
+        link.ask(&format!("{OURS} ROLLBACK"), deadline)?;
         match link.ask(&format!("{OURS} DEALLOCATE dyno_plan"), deadline) {
             // It was never prepared.
             Ok(_) | Err(PostgresError::Refused(_)) => {}
@@ -139,13 +139,7 @@ fn explain(link: &mut Link, schema: &str, id: i64, deadline: MonoNs) -> Result<E
 /// Our role may have had another search path when it sent the statement: its own schemas are looked through, behind the usual ones. A
 /// stranger's are not, where a name may mean what he wants.
 fn plan(link: &mut Link, sql: &str, deadline: MonoNs) -> Result<Option<String>, PostgresError> {
-    let begin = format!(
-        "{OURS} BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_generic_plan; \
-         SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), string_agg(quote_ident(nspname), ', ')), true) \
-         FROM pg_namespace WHERE nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) \
-         AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
-    );
-    link.ask(&begin, deadline)?;
+    link.ask(&begin(), deadline)?;
     link.ask(&format!("{OURS} PREPARE dyno_plan AS {sql}"), deadline)?;
     let count = format!(
         "{OURS} SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'dyno_plan'"
@@ -161,6 +155,16 @@ fn plan(link: &mut Link, sql: &str, deadline: MonoNs) -> Result<Option<String>, 
     };
     let answer = link.ask(&format!("{OURS} EXPLAIN (FORMAT JSON) EXECUTE dyno_plan{values}"), deadline)?;
     Ok(answer.first().and_then(|rows| text(rows.first()?, 0)).map(str::to_owned))
+}
+
+/// The server counts each of these statements by itself, and each must be known for ours.
+fn begin() -> String {
+    format!(
+        "{OURS} BEGIN READ ONLY; {OURS} SET LOCAL plan_cache_mode = force_generic_plan; \
+         {OURS} SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), string_agg(quote_ident(nspname), ', ')), true) \
+         FROM pg_namespace WHERE nspowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) \
+         AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+    )
 }
 
 /// What is kept of a plan.
@@ -274,6 +278,14 @@ fn shortened(steps: &[String]) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn each_statement_around_a_plan_is_marked_as_ours() {
+        let begin = begin();
+        let statements: Vec<&str> = begin.split("; ").collect();
+        assert_eq!(statements.len(), 3);
+        assert!(statements.iter().all(|statement| statement.starts_with(OURS)), "{begin}");
+    }
 
     #[test]
     fn the_way_leads_to_the_scan_that_costs_most() {

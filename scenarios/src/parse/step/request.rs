@@ -130,17 +130,17 @@ fn capture_of_message(text: &str) -> Result<(Capture, Pick), Wrong> {
 fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
     let (from, pick) = filtered(text);
     if let Some(name) = from.strip_prefix("header:") {
-        return Ok((Capture::Header(field::name(name.trim())?), pick));
+        return one(from, Capture::Header(field::name(name.trim())?), pick);
     }
     if let Some(name) = from.strip_prefix("cookie:") {
-        return Ok((Capture::Cookie(field::name(name.trim())?), pick));
+        return one(from, Capture::Cookie(field::name(name.trim())?), pick);
     }
     if let Some(pattern) = from.strip_prefix("regex:") {
         return Ok((Capture::Regex(regex(pattern)?), pick));
     }
     match from {
-        "body" => return Ok((Capture::Body, pick)),
-        "status" => return Ok((Capture::Status, pick)),
+        "body" => return one(from, Capture::Body, pick),
+        "status" => return one(from, Capture::Status, pick),
         _ if !from.starts_with('$') => {
             let wrong = Wrong::new(format!("{} cannot be saved from", quoted(from))).expected(SAVE_LOOK);
             return Err(wrong.did_you_mean(from, ["body", "status"]));
@@ -154,6 +154,15 @@ fn capture(text: &str) -> Result<(Capture, Pick), Wrong> {
         }
         _ => Ok((Capture::Json(json_path(from)?), pick)),
     }
+}
+
+/// Where one value is saved from: a filter has nothing to choose from there.
+fn one(from: &str, capture: Capture, pick: Pick) -> Result<(Capture, Pick), Wrong> {
+    if pick == Pick::default() {
+        return Ok((capture, pick));
+    }
+    let wrong = Wrong::new(format!("{} is one value, which leaves a filter no choice", quoted(from)));
+    Err(wrong.expected("a filter only behind a JSONPath or `regex:PATTERN`"))
 }
 
 /// A text before its filter, and what the filter keeps.
@@ -192,12 +201,17 @@ mod tests {
         }
         assert_eq!(capture("regex:a|last"), Ok((Capture::Regex("a|last".into()), Pick::First)));
         assert_eq!(capture("regex:a|b | last"), Ok((Capture::Regex("a|b".into()), Pick::Last)));
+        assert_eq!(capture("body | first"), Ok((Capture::Body, Pick::First)));
         let either = "$[?@.a || @.b]";
         assert_eq!(capture(either), Ok((Capture::Json(either.into()), Pick::First)));
         for (text, told) in [
             ("$.a|lst", "there is no filter `lst`"),
             ("$[?@.a || @.b ==]", "is not a JSONPath"),
             ("$[?@.a == '${b}' || @.c].d | last", "templates are not filled in here"),
+            ("body | last", "`body` is one value"),
+            ("status | random", "`status` is one value"),
+            ("cookie:sid | count", "`cookie:sid` is one value"),
+            ("header:Location | last", "`header:Location` is one value"),
         ] {
             let wrong = capture(text).unwrap_err().sentence();
             assert!(wrong.contains(told), "{text}: {wrong}");

@@ -165,6 +165,7 @@ mod tests {
             version: timeline::probe::VERSION,
             instance: String::new(),
             pid: 7,
+            began: 0,
             now: MonoNs(0),
             lanes: vec![LaneSpec::level(lane, "", Unit::Ratio)],
             ticks: vec![Tick { values: vec![(0, 0.0)], ..Tick::default() }],
