@@ -8,7 +8,6 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
@@ -18,9 +17,6 @@ use super::servers::{Kind, Server};
 use super::stores::{self, Asking, Store};
 use super::watching::Attach;
 use crate::secret::TOKEN_VARIABLE;
-
-/// How long a service may take to say how many requests it has answered.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is watched, named after the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,7 +245,7 @@ impl Service {
     /// How many requests it has answered, in its own words: those on Node.js count them.
     pub fn served(&self) -> anyhow::Result<u64> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        stream.set_read_timeout(Some(stores::ANSWER))?;
         stream.write_all(b"GET /served HTTP/1.0\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -31,7 +31,7 @@ use crate::secret::new_token;
 /// How long a server may take until it answers: RabbitMQ takes ten seconds on a machine with nothing else to do.
 const START_PATIENCE: Duration = Duration::from_secs(90);
 /// An answer that takes longer is none.
-const ANSWER: Duration = Duration::from_secs(5);
+pub const ANSWER: Duration = Duration::from_secs(5);
 /// What is asked in one go, from one look at the clock to the next.
 const BATCH: u64 = 20;
 /// Whoever asks and is later than this at the end has not kept the rate: more than a hundredth of a long window.

@@ -97,11 +97,7 @@ fn measure(
     place.nap(effort.settle)?;
     let sample = window(place, (&service, asked), &load, watcher.as_mut(), effort)?;
     let off_rate = load.end(place, notes)?;
-    let done = match asked {
-        Asked::PerSecond(n) => (sample.seconds * n as f64).round() as u64,
-        Asked::Always(_) => sample.done,
-    };
-    Ok(Sample { done, off_rate, ..sample })
+    Ok(Sample { off_rate, ..sample })
 }
 
 /// A `dyno watch` of one source.
@@ -198,11 +194,15 @@ fn window(
         return Err(gone);
     }
     let [own, other, watching] = [0, 1, 2].map(|i| machine::spent(&before[i], &after[i]));
+    let seconds = ended.since(began).as_secs_f64();
     Ok(Sample {
         who: if watcher.is_some() { "watched" } else { "unwatched" }.to_owned(),
         open: machine::sockets(&pids[0]).saturating_sub(service.own_sockets),
-        seconds: ended.since(began).as_secs_f64(),
-        done: served_then - served,
+        seconds,
+        done: match asked {
+            Asked::PerSecond(n) => (seconds * n as f64).round() as u64,
+            Asked::Always(_) => served_then - served,
+        },
         cpu_s: own.all_s,
         kernel_s: own.kernel_s,
         other_cpu_s: other.all_s,

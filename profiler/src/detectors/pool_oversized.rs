@@ -117,7 +117,7 @@ fn look_at(timeline: &Timeline, pool: &str, at: RunTime) -> Option<Claim> {
         ),
         evidence: seen.supporting(timeline, pool),
         contradicting: Vec::new(),
-        advice: seen.advice(timeline, pool),
+        advice: seen.advice(timeline, pool, (processes, each)),
         missing: Vec::new(),
         episodes: vec![Span::new(since, at)],
         remedies: vec![Remedy::number(lane(pool, "capacity"), each)],
@@ -201,8 +201,7 @@ impl Seen {
         (processes, staffed(self.peak / processes))
     }
 
-    fn advice(&self, timeline: &Timeline, pool: &str) -> Vec<String> {
-        let (processes, each) = self.need_each(timeline, pool);
+    fn advice(&self, timeline: &Timeline, pool: &str, (processes, each): (f64, f64)) -> Vec<String> {
         let in_each = if processes > 1.0 {
             format!(", {each} in each of {processes} processes")
         } else {

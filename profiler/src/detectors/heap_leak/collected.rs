@@ -43,15 +43,8 @@ pub fn untold(timeline: &Timeline, instance: &str) -> bool {
 /// The lane that grows as [`window::summed`] gives it, less the garbage in it. What a collection freed had come in evenly since the one
 /// before, so the teeth of a saw that rises become the line that they rise along; after the last one garbage goes on coming at its last pace.
 pub fn cleared(timeline: &Timeline, lane: &str, span: Span, count: u32) -> Vec<(f64, f64)> {
-    let mut points = window::summed(timeline, lane, span, count, CARRY);
-    if lane == names::HEAP_OLD {
-        let instances = window::instances(timeline, lane).into_iter();
-        let cycles: Vec<Cycle> = instances.flat_map(|i| cycles(timeline, i, span)).collect();
-        for (t, bytes) in &mut points {
-            *bytes -= cycles.iter().map(|cycle| cycle.garbage(*t)).sum::<f64>();
-        }
-    }
-    points
+    let points = window::summed(timeline, lane, span, count, CARRY);
+    less_garbage(timeline, lane, &window::instances(timeline, lane), span, points)
 }
 
 /// The same of one process alone, at `count` of its samples or a few more, the last one among them.
@@ -63,11 +56,27 @@ pub fn cleared_of(
     count: u32,
 ) -> Vec<(f64, f64)> {
     let Some(series) = window::of_instance(timeline, lane, instance) else { return Vec::new() };
-    let cycles = if lane == names::HEAP_OLD { cycles(timeline, instance, span) } else { Vec::new() };
     let samples = series.within(span);
     let every = (samples.len() / count as usize).max(1);
-    let told = samples.iter().rev().step_by(every).rev().map(|&(t, bytes)| (t.as_secs_f64(), bytes));
-    told.map(|(t, bytes)| (t, bytes - cycles.iter().map(|cycle| cycle.garbage(t)).sum::<f64>())).collect()
+    let points = samples.iter().rev().step_by(every).rev().map(|&(t, bytes)| (t.as_secs_f64(), bytes));
+    less_garbage(timeline, lane, &[instance], span, points.collect())
+}
+
+/// The `points` of `lane` of these processes without the garbage in them.
+fn less_garbage(
+    timeline: &Timeline,
+    lane: &str,
+    instances: &[&str],
+    span: Span,
+    mut points: Vec<(f64, f64)>,
+) -> Vec<(f64, f64)> {
+    if lane == names::HEAP_OLD {
+        let cycles: Vec<Cycle> = instances.iter().flat_map(|i| cycles(timeline, i, span)).collect();
+        for (t, bytes) in &mut points {
+            *bytes -= cycles.iter().map(|cycle| cycle.garbage(*t)).sum::<f64>();
+        }
+    }
+    points
 }
 
 /// From one major collection, or the first sample, to the next.
