@@ -45,13 +45,13 @@ fn clean(fault: FaultKind) {
     run_clean(&format!("{}-clean", fault.name()));
 }
 
-/// The catalogue's scenario, cut to ten seconds, because it is run twice: with the index that the advice creates, the same run has nothing
+/// The catalogue's scenario, cut to eight seconds, because it is run twice: with the index that the advice creates, the same run has nothing
 /// to find, although the fault takes the shop's own index away again.
 #[test]
 fn a_missing_index_is_found_and_its_advice_holds() {
     let _machine = whole_machine();
     let short =
-        [("for = \"3s\"", "for = \"2s\""), ("for = \"22s\"", "for = \"8s\""), ("at = \"8s\"", "at = \"4s\"")];
+        [("for = \"3s\"", "for = \"2s\""), ("for = \"22s\"", "for = \"6s\""), ("at = \"8s\"", "at = \"4s\"")];
     let (dir, scenario) = changed("missing-index", &short);
     let run = found_in(&scenario, FaultKind::MissingIndex);
     let mut verify = dyno();

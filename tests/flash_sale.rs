@@ -10,8 +10,9 @@ use common::{changed, kinds, run_valid, whole_machine};
 
 /// From the true onset to the finding, seconds.
 const TIME_TO_FIND: f64 = 3.0;
-/// As great a part of the sale is under the fault; its onset stays where it is.
-const SHORT: [(&str, &str); 2] = [("for = \"20s\"", "for = \"8s\""), ("for = \"50s\"", "for = \"20s\"")];
+/// As great a part of the sale is under the fault, which begins once all shoppers have been there for four seconds.
+const SHORT: [(&str, &str); 3] =
+    [("at = \"20s\"", "at = \"14s\""), ("for = \"20s\"", "for = \"6s\""), ("for = \"50s\"", "for = \"15s\"")];
 
 #[test]
 fn flash_sale_names_the_stampede_and_the_pool_as_its_consequence() {

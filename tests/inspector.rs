@@ -141,7 +141,7 @@ impl Drop for Server {
 fn a_run_sees_into_a_server_that_knows_nothing_of_it() {
     let _machine = whole_machine();
     let server = Server::start();
-    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "8s", "--attach", "auto", "--yes"]);
+    let run = run(&["--url", &server.url(), "--rate", "50/s", "--for", "6s", "--attach", "auto", "--yes"]);
     let lanes = &run.summary()["lanes"];
     for lane in [
         "heap.old.used",
@@ -185,7 +185,7 @@ fn a_server_that_is_killed_meanwhile_is_no_clean_run() {
             server.signal("KILL");
         });
         let run =
-            run(&["--url", &server.url(), "--rate", "100/s", "--for", "9s", "--attach", "auto", "--yes"]);
+            run(&["--url", &server.url(), "--rate", "100/s", "--for", "7s", "--attach", "auto", "--yes"]);
         kill.join().unwrap();
         assert!(run.stdout().contains(&format!("process {pid} has ended")), "{}", run.stdout());
         // On a slow machine its regular expression is a pause, too.

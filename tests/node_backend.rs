@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Guarded, Run, brief, changed, dyno, json, wait_for, whole_machine};
+use common::{FEW_ROWS, Guarded, Run, brief, changed, dyno, json, wait_for, whole_machine};
 use serde_json::Value;
 use servers::postgres::Postgres;
 use timeline::fault::FaultKind;
@@ -135,7 +135,7 @@ fn a_scenario_runs_against_it() {
     let postgres = Postgres::start();
     // No detector needs its time here.
     let shorter =
-        [("for = \"21s\"", "for = \"6s\""), ("at = \"8s\"", "at = \"4s\""), ("for = \"8s\"", "for = \"3s\"")];
+        [("for = \"21s\"", "for = \"4s\""), ("at = \"8s\"", "at = \"4s\""), ("for = \"8s\"", "for = \"3s\"")];
     let (dir, scenario) = changed("stampede", &shorter);
     let folder = dir.path().join("run");
     let output = dyno()
@@ -143,6 +143,7 @@ fn a_scenario_runs_against_it() {
         .arg(&folder)
         .env("XDG_CACHE_HOME", installed_once())
         .env("DYNO_DATABASE_URL", postgres.url())
+        .env(FEW_ROWS.0, FEW_ROWS.1)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -175,6 +176,7 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
             .arg(&folder)
             .env("XDG_CACHE_HOME", installed_once())
             .env("DYNO_DATABASE_URL", postgres.url())
+            .env(FEW_ROWS.0, FEW_ROWS.1)
             .output()
             .unwrap();
         Run::of(folder, output)
@@ -199,15 +201,19 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
 #[test]
 fn a_leaking_pool_is_found_by_the_inspector() {
     let fewer = [("to = 140 ", "to = 70 "), ("sessions = 140\n", "sessions = 70\n")];
-    let sooner = [("for = \"12s\"", "for = \"7s\""), ("share = 0.01", "share = 0.05")];
+    let sooner = [("for = \"12s\"", "for = \"6s\""), ("share = 0.01", "share = 0.05")];
     found_by_the_inspector(FaultKind::PoolLeak, &[fewer, sooner].concat());
 }
 
-/// With twice the steps, so that they block the loop of a fast machine for long, too.
+/// With twice the steps, so that they block the loop of a fast machine for long, too, and two seconds more of them.
 #[test]
 fn a_blocked_loop_is_found_by_the_inspector() {
     let fewer = [("to = 200 ", "to = 80 "), ("sessions = 200\n", "sessions = 80\n")];
-    let longer = [("name = \"regex-backtracking\"", "name = \"regex-backtracking\"\nsteps = 4_000_000")];
+    let longer = [
+        ("name = \"regex-backtracking\"", "name = \"regex-backtracking\"\nsteps = 4_000_000"),
+        ("for = \"9s\"", "for = \"10s\""),
+        ("for = \"5s\"", "for = \"7s\""),
+    ];
     found_by_the_inspector(FaultKind::RegexBacktracking, &[&fewer[..], &longer].concat());
 }
 

@@ -22,11 +22,14 @@ pub fn dyno() -> Command {
     command
 }
 
+/// How many past orders a shop begins with, and what says so: few, which are made at once, where nobody looks them up.
+pub const FEW_ROWS: (&str, &str) = ("DYNO_ROWS", "3000");
+
 /// A quick bench of some rows where no peer can be found.
 pub fn bench(subject: &str, rows: &str, file: &Path) -> Output {
     let mut command = dyno();
     command.args(["bench", subject, "--quick", "--json", "--rows", rows, "--out"]).arg(file);
-    command.env("PATH", "").output().unwrap()
+    command.env("PATH", "").env(FEW_ROWS.0, FEW_ROWS.1).output().unwrap()
 }
 
 /// What nobody reads any more.
@@ -84,13 +87,19 @@ pub fn run_valid_with(args: &[&str], variables: &[(&str, &str)]) -> Run {
     last
 }
 
-/// A scenario of the catalogue, cut short: the load is steady for 13 seconds and a fault lasts five, so that several of them fit into a
-/// test run. The file is in the folder.
+/// A scenario of the catalogue, cut short, so that several of them fit into a test run: the load is steady for nine seconds, three before
+/// the fault, the five for which it lasts, and one more. The file is in the folder.
 pub fn brief(name: &str) -> (tempfile::TempDir, String) {
-    let text = of_catalog(name);
-    let cut = text.replace("for = \"21s\"", "for = \"13s\"").replace("for = \"22s\"", "for = \"13s\"");
+    let text = of_catalog(name).replace("for = \"8s\"", "for = \"5s\"").replace("at = \"8s\"", "at = \"6s\"");
+    steady_for(name, &text, "9s")
+}
+
+/// The same scenario with a steady phase of this length.
+fn steady_for(name: &str, text: &str, length: &str) -> (tempfile::TempDir, String) {
+    let length = format!("for = \"{length}\"");
+    let cut = text.replace("for = \"21s\"", &length).replace("for = \"22s\"", &length);
     assert_ne!(cut, text, "{name} has a steady phase of 21 s or 22 s");
-    kept(name, &cut.replace("for = \"8s\"", "for = \"5s\""))
+    kept(name, &cut)
 }
 
 /// A scenario of the catalogue with these words replaced, one after the other. The file is in the folder.
@@ -116,9 +125,9 @@ fn kept(name: &str, text: &str) -> (tempfile::TempDir, String) {
     (dir, path)
 }
 
-/// Runs a clean twin, cut short, which must show nothing.
+/// Runs a clean twin, cut short, which must show nothing: for 13 seconds, the least data of the slowest detector.
 pub fn run_clean(scenario: &str) {
-    let (_dir, scenario) = brief(scenario);
+    let (_dir, scenario) = steady_for(scenario, &of_catalog(scenario), "13s");
     let run = run_valid(&[&scenario]);
     assert_eq!(run.code(), Some(0), "{}\n{}", run.stdout(), run.stderr());
     assert_eq!(run.kinds(), Vec::<String>::new(), "{:#}", run.summary()["findings"]);
@@ -259,7 +268,7 @@ pub fn shop(workers: usize) -> (String, Guarded) {
 /// The same, and the address of its probe, whose token is `t`.
 pub fn shop_and_probe(workers: usize) -> (String, String, Guarded) {
     let mut child = dyno()
-        .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string(), "--rows", "3000"])
+        .args(["backend", "--listen", "127.0.0.1:0", "--workers", &workers.to_string(), "--rows", FEW_ROWS.1])
         .env("DYNO_TOKEN", "t")
         .stdout(Stdio::piped())
         .spawn()

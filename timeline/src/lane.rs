@@ -261,6 +261,8 @@ pub mod names {
     pub const HEAP_LIMIT: &str = "heap.limit";
     /// Bytes of the heap resident in memory.
     pub const HEAP_RESIDENT: &str = "heap.resident";
+    /// Bytes of those pages on which something lives: what of them is not live lies in holes.
+    pub const HEAP_ACTIVE: &str = "heap.active";
     /// Address space the allocator keeps for later.
     pub const HEAP_RETAINED: &str = "heap.retained";
     /// Bytes allocated per second.

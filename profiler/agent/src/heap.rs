@@ -1,7 +1,7 @@
 //! The heap by age, and its exact totals.
 //!
 //! Owns the lanes `heap.*`. Young, old, allocated and promoted come from sampled blocks and say so; used,
-//! resident and retained are jemalloc's own. Nothing sampled is corrected by a total. If the target does
+//! resident, active and retained are jemalloc's own. Nothing sampled is corrected by a total. If the target does
 //! not allocate through [`Alloc`](crate::Alloc), there is no such lane at all.
 
 use std::time::Duration;
@@ -59,11 +59,15 @@ impl Ages {
     }
 }
 
+/// What jemalloc's totals are told as.
+const LANES: [&str; 4] = [names::HEAP_USED, names::HEAP_RESIDENT, names::HEAP_ACTIVE, names::HEAP_RETAINED];
+
 /// jemalloc's totals, by handles looked up once.
 struct Totals {
     epoch: epoch_mib,
     used: stats::allocated_mib,
     resident: stats::resident_mib,
+    active: stats::active_mib,
     retained: stats::retained_mib,
 }
 
@@ -73,13 +77,16 @@ impl Totals {
             epoch: epoch::mib().ok()?,
             used: stats::allocated::mib().ok()?,
             resident: stats::resident::mib().ok()?,
+            active: stats::active::mib().ok()?,
             retained: stats::retained::mib().ok()?,
         })
     }
 
-    fn read(&self) -> Option<[usize; 3]> {
+    /// In the order of `LANES`.
+    fn read(&self) -> Option<[usize; LANES.len()]> {
         self.epoch.advance().ok()?;
-        Some([self.used.read().ok()?, self.resident.read().ok()?, self.retained.read().ok()?])
+        let Self { used, resident, active, retained, .. } = self;
+        Some([used.read().ok()?, resident.read().ok()?, active.read().ok()?, retained.read().ok()?])
     }
 }
 
@@ -89,7 +96,7 @@ struct HeapLanes {
     allocated: LaneNo,
     promoted: LaneNo,
     error: LaneNo,
-    totals: Option<(Totals, [LaneNo; 3])>,
+    totals: Option<(Totals, [LaneNo; LANES.len()])>,
 }
 
 /// The lanes of the heap.
@@ -116,8 +123,7 @@ impl Heap {
         let promoted = sampled(LaneSpec::rate(names::HEAP_PROMOTED, "", Unit::BytesPerSecond));
         let error = sampled(LaneSpec::level(names::HEAP_ERROR, "", Unit::Ratio).worst());
         let totals = Totals::open().map(|totals| {
-            let exact = [names::HEAP_USED, names::HEAP_RESIDENT, names::HEAP_RETAINED];
-            (totals, exact.map(|name| draft.lanes.declare(LaneSpec::level(name, "", Unit::Bytes))))
+            (totals, LANES.map(|name| draft.lanes.declare(LaneSpec::level(name, "", Unit::Bytes))))
         });
         HeapLanes { young, old, allocated, promoted, error, totals }
     }

@@ -1,10 +1,12 @@
 //! Heap fragmented: far more memory is resident than lives, and it is not given back.
 //!
-//! **Claim.** So many resident bytes lie in holes. **Reads** `heap.resident`, `heap.used`, `heap.allocated`, `server.handler`. **Needs** both levels,
-//! and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the last 6 s, resident memory must be
+//! **Claim.** So many resident bytes lie in holes. **Reads** `heap.active`, `heap.resident`, `heap.used`, `heap.allocated`, `server.handler`. **Needs**
+//! what lives and one of the two before it, and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the
+//! last 6 s. Where the allocator tells which pages hold something that lives, holes are what else is on them: at no sample fewer than 16 MiB, nor
+//! than 1.5 times what lives in the median, however high that leaps in between. Elsewhere resident memory must be
 //! 2.5 times what lived at the highest within the last 16 s, and 16 MiB more. The highest, and so far back, because an allocator keeps pages that
 //! were in use for about 10 s before it gives them back (jemalloc's default decay): that is cold memory, not holes. Nor
-//! must it be shrinking, which is how cold memory looks. Onset: when resident memory left its floor before the first
+//! must it be shrinking, which is how cold memory looks. Onset: when that memory left its floor before the first
 //! instant from which the holes are there without a break. **Null.** Cold memory is gone after the decay: where the holes stayed for 12 s, it is confirmed.
 
 use std::time::Duration;
@@ -16,6 +18,7 @@ use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, plural};
 use crate::routes;
+use crate::stats::median;
 use crate::window;
 
 /// The least data, seconds.
@@ -26,7 +29,7 @@ const CONFIRM_S: f64 = 12.0;
 const LIVED_S: f64 = 16.0;
 /// How far back the onset is looked for, seconds.
 const BACK_S: f64 = 60.0;
-/// Resident over live memory. Size classes waste a fifth at most and a healthy heap of some megabytes keeps twice what lives.
+/// Memory with its holes over live memory. Size classes waste a fifth at most and a healthy heap of some megabytes keeps twice what lives.
 const RATIO: f64 = 2.5;
 /// Resident beyond live memory, bytes: what threads' caches, half-used slabs and the allocator itself take stays below.
 const LEAST_HOLES: f64 = 16.0 * 1024.0 * 1024.0;
@@ -53,7 +56,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let heaps: Vec<Heap> = window::instances(timeline, names::HEAP_RESIDENT)
         .into_iter()
-        .filter_map(|i| Heap::fragmented(timeline, i, at))
+        .filter_map(|i| Heap::of_pages(timeline, i, at).unwrap_or_else(|| Heap::of_resident(timeline, i, at)))
         .collect();
     Answer::Looked(if heaps.is_empty() { Vec::new() } else { vec![claim(timeline, at, &heaps)] })
 }
@@ -61,31 +64,75 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
 /// The heap of one process that has holes.
 struct Heap<'a> {
     instance: &'a str,
+    /// What tells its memory with the holes.
+    lane: &'static str,
+    /// What lives and the holes.
     resident: f64,
-    /// The highest that lived lately.
+    /// Against which they are measured, and how it was read.
     lived: f64,
+    read: String,
     live: f64,
     since: RunTime,
 }
 
 impl<'a> Heap<'a> {
-    fn fragmented(timeline: &'a Timeline, instance: &'a str, at: RunTime) -> Option<Self> {
+    /// By the pages on which something lives; none where nobody tells of them.
+    fn of_pages(timeline: &'a Timeline, instance: &'a str, at: RunTime) -> Option<Option<Self>> {
+        let active = window::of_instance(timeline, names::HEAP_ACTIVE, instance)?;
+        Some(Self::within_pages(timeline, active, instance, at))
+    }
+
+    fn within_pages(timeline: &Timeline, active: &Series, instance: &'a str, at: RunTime) -> Option<Self> {
+        let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
+        // What lives at the instant, and what of the pages is not.
+        let read = |seconds: f64| {
+            let points = active.within(window::last(at, seconds)).iter();
+            points.filter_map(|&(t, a)| used.at(t, CARRY).map(|u| (t, u, a - u))).collect::<Vec<_>>()
+        };
+        let points = read(WINDOW_S);
+        if points.len() < LEAST_POINTS {
+            return None;
+        }
+        let lived = median(points.iter().map(|p| p.1).collect())?;
+        let enough = |holes: f64| holes >= LEAST_HOLES && holes >= (RATIO - 1.0) * lived;
+        let least = points.iter().map(|p| p.2).fold(f64::INFINITY, f64::min);
+        if !enough(least) {
+            return None;
+        }
+        let holes: Vec<(RunTime, f64)> = read(BACK_S).into_iter().map(|(t, _, h)| (t, h)).collect();
+        Some(Self {
+            instance,
+            lane: names::HEAP_ACTIVE,
+            resident: lived + least,
+            lived,
+            read: format!("in the median of the last {WINDOW_S} s"),
+            live: lived,
+            since: since(&holes, at, |_, holes| enough(holes)),
+        })
+    }
+
+    /// By all that is resident, cold memory among it.
+    fn of_resident(timeline: &Timeline, instance: &'a str, at: RunTime) -> Option<Self> {
         let resident = window::of_instance(timeline, names::HEAP_RESIDENT, instance)?;
         let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
         let lived = used.within(window::last(at, LIVED_S)).iter().map(|p| p.1).fold(0.0, f64::max);
         let points = resident.within(window::last(at, WINDOW_S));
         let (first, last) = (points.first()?.1, points.last()?.1);
-        let holes = |r: f64| r >= RATIO * lived && r - lived >= LEAST_HOLES;
+        let holes = |r: f64, lived: f64| r >= RATIO * lived && r - lived >= LEAST_HOLES;
         let found = points.len() >= LEAST_POINTS
             && lived > 0.0
             && last >= STAYS * first
-            && points.iter().all(|p| holes(p.1));
+            && points.iter().all(|p| holes(p.1, lived));
         found.then(|| Self {
             instance,
+            lane: names::HEAP_RESIDENT,
             resident: last,
             lived,
+            read: format!("at the highest of the last {LIVED_S} s"),
             live: used.at(at, CARRY).unwrap_or(lived),
-            since: since(resident, used, at),
+            since: since(resident.within(window::last(at, BACK_S)), at, |t, r| {
+                used.at(t, CARRY).is_none_or(|u| holes(r, u))
+            }),
         })
     }
 
@@ -94,13 +141,11 @@ impl<'a> Heap<'a> {
     }
 }
 
-/// From when on, without a break, resident memory was so much beyond live memory; and before, gathered.
-fn since(resident: &Series, used: &Series, at: RunTime) -> RunTime {
-    let points = resident.within(window::last(at, BACK_S));
-    let apart =
-        |&(t, r): &(RunTime, f64)| used.at(t, CARRY).is_none_or(|u| r >= RATIO * u && r - u >= LEAST_HOLES);
-    let Some(&(apart_since, top)) = points.iter().rev().take_while(|p| apart(p)).last() else { return at };
-    let rise = resident.within(Span::new(apart_since.back(GATHERS), apart_since));
+/// From when on, without a break, so much was `apart`; and before, gathered.
+fn since(points: &[(RunTime, f64)], at: RunTime, apart: impl Fn(RunTime, f64) -> bool) -> RunTime {
+    let begins = points.len() - points.iter().rev().take_while(|p| apart(p.0, p.1)).count();
+    let Some(&(apart_since, top)) = points.get(begins) else { return at };
+    let rise = &points[points.partition_point(|p| p.0 < apart_since.back(GATHERS))..begins];
     let low = rise.first().map_or(top, |floor| floor.1 + FLOOR * (top - floor.1));
     rise.iter().rev().find(|p| p.1 <= low).map_or(apart_since, |p| p.0)
 }
@@ -149,13 +194,14 @@ fn supporting(timeline: &Timeline, span: Span, heaps: &[Heap], route: Option<&st
         .iter()
         .map(|h| {
             let text = format!(
-                "{}: {} resident, {} live at the highest of the last {LIVED_S} s: {:.1} times as much",
+                "{}: {} resident, {} live {}: {:.1} times as much",
                 h.instance,
                 Unit::Bytes.show(h.resident),
                 Unit::Bytes.show(h.lived),
+                h.read,
                 h.resident / h.lived
             );
-            evidence(text, names::HEAP_RESIDENT, span, h.resident, Unit::Bytes)
+            evidence(text, h.lane, span, h.resident, Unit::Bytes)
         })
         .collect();
     let text = format!("so for {:.0} s, longer than pages are kept that were in use", window::seconds(span));

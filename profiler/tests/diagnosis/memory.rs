@@ -295,6 +295,40 @@ fn pages_that_were_in_use_and_go_back_slowly_are_no_holes() {
     }
 }
 
+/// Documents of 60 MB that live for three tenths of each two seconds, from [`FROM`] on.
+fn document(t: u64) -> f64 {
+    if t >= FROM && t % 2_000 < 300 { 60e6 } else { 0.0 }
+}
+
+/// The pages of these, beside `holes`, as the allocator tells them; cold pages it gives back by and by.
+fn paged(seed: u64, holes: impl Fn(u64) -> f64) -> World {
+    let mut w = run(seed, 28, |tick, _, t, _| {
+        tick.used += document(t);
+        tick.resident += holes(t) + if t >= FROM { 65e6 } else { 0.0 };
+    });
+    for instance in ["shop-0", "shop-1"] {
+        let lane = w.lane(LaneSpec::level(names::HEAP_ACTIVE, instance, Unit::Bytes));
+        (1..280).for_each(|i| w.sample(lane, ms(i * 100), 8e6 + document(i * 100) + holes(i * 100)));
+    }
+    w
+}
+
+#[test]
+fn pages_that_hold_little_are_told_from_cold_ones_and_from_what_lives_for_a_moment() {
+    for (seed, mib) in [(1, 30.0), (2, 80.0)] {
+        let gathered = move |t: u64| mib * MIB * (t.saturating_sub(FROM) as f64 / 2e3).min(1.0);
+        let d = paged(seed, gathered).diagnose();
+        let f = find(&d, FindingKind::HeapFragmented);
+        assert!(took(f, FROM_S) <= 6.0 + 3.0 && f.status == Status::Confirmed, "{f:#?}");
+        assert!(f.onset >= ms(FROM) && f.onset <= ms(FROM + 2_000), "{f:#?}");
+        assert!(f.evidence.iter().any(|e| e.lane == names::HEAP_ACTIVE), "{f:#?}");
+        assert!(!kinds_of(&paged(seed, gathered).without(names::HEAP_ACTIVE).diagnose()).contains(&f.kind));
+    }
+    let d = paged(3, |t| if t >= FROM && t % 5_000 < 4_500 { 40e6 } else { 2e6 }).diagnose();
+    assert!(!kinds_of(&d).contains(&FindingKind::HeapFragmented), "they come and go: {:#?}", d.findings());
+    assert!(!kinds_of(&paged(4, |_| 0.0).diagnose()).contains(&FindingKind::HeapFragmented));
+}
+
 #[test]
 fn a_large_heap_in_use_has_no_holes() {
     let d = run(5, 28, |tick, _, _, _| {

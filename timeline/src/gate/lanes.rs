@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 114] = [
+const FIXED: [(&str, Unit); 115] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -47,6 +47,7 @@ const FIXED: [(&str, Unit); 114] = [
     (names::HEAP_OLD, Unit::Bytes),
     (names::HEAP_USED, Unit::Bytes),
     (names::HEAP_RESIDENT, Unit::Bytes),
+    (names::HEAP_ACTIVE, Unit::Bytes),
     (names::HEAP_RETAINED, Unit::Bytes),
     (names::HEAP_ALLOCATED, Unit::BytesPerSecond),
     (names::HEAP_PROMOTED, Unit::BytesPerSecond),
