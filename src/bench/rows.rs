@@ -87,7 +87,7 @@ impl Entry {
             What::Duel(duel) => serving::compare(&self.name, duel, place, effort(quick, 10)),
             What::Sockets(sockets) => serving::sockets(&self.name, sockets, place),
             What::Import(import) => serving::import(&self.name, import, place),
-            What::Watch(watch) => watching::compare(&self.name, watch, place, effort(quick, 10)),
+            What::Watch(watch) => watching::compare(&self.name, watch, place, watching_effort(quick)),
         }
     }
 }
@@ -98,6 +98,12 @@ fn effort(quick: bool, window_s: u64) -> Effort {
     } else {
         Effort { pairs: 5, settle: Duration::from_secs(1), window: Duration::from_secs(window_s) }
     }
+}
+
+/// What attaching does once, installing and the first profile of each kind above all, is not what watching costs: it is over when a window begins.
+fn watching_effort(quick: bool) -> Effort {
+    let usual = effort(quick, 10);
+    if quick { usual } else { Effort { settle: Duration::from_secs(6), ..usual } }
 }
 
 /// All rows, those that `filter` names (empty: all that are not only measured if named).
