@@ -93,7 +93,7 @@ fn what_is_kept_among_short_lived_data_holds_many_times_its_own_size() {
         }
     };
     let lane = |name: &str| backend.lane(name).unwrap_or(0.0);
-    let spare = || lane("heap.resident") - lane("heap.used");
+    let spare = || lane("heap.active") - lane("heap.used");
     ask_all();
     assert!(wait_for(|| lane("heap.used") > 0.0));
     let cure = spare();

@@ -13,7 +13,7 @@ use crate::layout;
 const TALLEST: u16 = 4;
 
 /// Labels and canonical names, from young to what the kernel sees.
-const LANES: [(&str, &str); 9] = [
+const LANES: [(&str, &str); 10] = [
     ("young", names::HEAP_YOUNG),
     ("old", names::HEAP_OLD),
     ("live", names::HEAP_USED),
@@ -21,6 +21,7 @@ const LANES: [(&str, &str); 9] = [
     ("promoted", names::HEAP_PROMOTED),
     ("collecting", names::PAUSE_COLLECTING),
     ("resident", names::HEAP_RESIDENT),
+    ("active", names::HEAP_ACTIVE),
     ("retained", names::HEAP_RETAINED),
     ("process", names::PROCESS_RESIDENT),
 ];

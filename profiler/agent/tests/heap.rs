@@ -67,6 +67,8 @@ fn a_leak_of_40_mb_grows_old_and_goes_when_freed() {
         "{}",
         last(&young, "heap.young.used")
     );
+    let [used, active, resident] = ["heap.used", "heap.active", "heap.resident"].map(|l| last(&young, l));
+    assert!(used <= active && active <= resident, "{used} lives on {active} of {resident}");
     let grown = last(&young, "heap.used") - used_before;
     assert!((grown / truth - 1.0).abs() < 0.15, "exact total: {grown} for {truth}");
     let allocated = amount(&young, "heap.allocated", "");

@@ -1,12 +1,13 @@
 //! Heap fragmented: far more memory is resident than lives, and it is not given back.
 //!
 //! **Claim.** So many resident bytes lie in holes. **Reads** `heap.active`, `heap.resident`, `heap.used`, `heap.allocated`, `server.handler`. **Needs**
-//! what lives and one of the two before it, and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the
+//! what lives and what is resident, and **6 s** in which the holes were there: the least data. **Statistic.** In one process, over all of the
 //! last 6 s. Where the allocator tells which pages hold something that lives, holes are what else is on them: at no sample fewer than 16 MiB, nor
-//! than 1.5 times what lives in the median, however high that leaps in between. Elsewhere resident memory must be
+//! than 1.5 times what lives, by the median of 6 s so that what leaps for a moment does not count, but the highest such median of the last 30 s:
+//! where much lived until just now, pages are still emptying. Elsewhere resident memory must be
 //! 2.5 times what lived at the highest within the last 16 s, and 16 MiB more. The highest, and so far back, because an allocator keeps pages that
-//! were in use for about 10 s before it gives them back (jemalloc's default decay): that is cold memory, not holes. Nor
-//! must it be shrinking, which is how cold memory looks. Onset: when that memory left its floor before the first
+//! were in use for about 10 s before it gives them back (jemalloc's default decay): that is cold memory, not holes. Neither may
+//! be shrinking, which is how cold memory looks, and pages that empty. Onset: when the holes, or resident memory, left their floor before the first
 //! instant from which the holes are there without a break. **Null.** Cold memory is gone after the decay: where the holes stayed for 12 s, it is confirmed.
 
 use std::time::Duration;
@@ -27,14 +28,20 @@ const WINDOW_S: f64 = 6.0;
 const CONFIRM_S: f64 = 12.0;
 /// How far back what lived is looked at, seconds: window and decay.
 const LIVED_S: f64 = 16.0;
+/// The same where pages are told: what ends after 5 s on average, 64 to a page, has by then left most of them. In windows that begin half
+/// of one apart, so that none of what leapt up and sinks is left out by where they lie.
+const EMPTIES_S: f64 = 30.0;
+const LIVED_WINDOWS: u32 = (2.0 * EMPTIES_S / WINDOW_S) as u32 - 1;
 /// How far back the onset is looked for, seconds.
 const BACK_S: f64 = 60.0;
 /// Memory with its holes over live memory. Size classes waste a fifth at most and a healthy heap of some megabytes keeps twice what lives.
 const RATIO: f64 = 2.5;
 /// Resident beyond live memory, bytes: what threads' caches, half-used slabs and the allocator itself take stays below.
 const LEAST_HOLES: f64 = 16.0 * 1024.0 * 1024.0;
-/// Resident at the end of the window over its beginning, at least: the decay of jemalloc gives half back in 5 s.
+/// Memory at the end of the window over its beginning, at least: the decay of jemalloc gives half back in 5 s.
 const STAYS: f64 = 0.9;
+/// Samples of which the median is taken there, where memory leaps: two seconds.
+const STAYS_POINTS: usize = 20;
 /// Samples of the window wanted, of 60.
 const LEAST_POINTS: usize = 40;
 /// Holes that are critical: three of four resident bytes, and much.
@@ -56,7 +63,13 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     }
     let heaps: Vec<Heap> = window::instances(timeline, names::HEAP_RESIDENT)
         .into_iter()
-        .filter_map(|i| Heap::of_pages(timeline, i, at).unwrap_or_else(|| Heap::of_resident(timeline, i, at)))
+        .filter_map(|i| {
+            let active = window::of_instance(timeline, names::HEAP_ACTIVE, i);
+            match active.filter(|a| a.at(at, CARRY).is_some()) {
+                Some(active) => Heap::of_pages(timeline, active, i, at),
+                None => Heap::of_resident(timeline, i, at),
+            }
+        })
         .collect();
     Answer::Looked(if heaps.is_empty() { Vec::new() } else { vec![claim(timeline, at, &heaps)] })
 }
@@ -76,38 +89,29 @@ struct Heap<'a> {
 }
 
 impl<'a> Heap<'a> {
-    /// By the pages on which something lives; none where nobody tells of them.
-    fn of_pages(timeline: &'a Timeline, instance: &'a str, at: RunTime) -> Option<Option<Self>> {
-        let active = window::of_instance(timeline, names::HEAP_ACTIVE, instance)?;
-        Some(Self::within_pages(timeline, active, instance, at))
-    }
-
-    fn within_pages(timeline: &Timeline, active: &Series, instance: &'a str, at: RunTime) -> Option<Self> {
+    /// By the pages on which something lives.
+    fn of_pages(timeline: &Timeline, active: &Series, instance: &'a str, at: RunTime) -> Option<Self> {
         let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
-        // What lives at the instant, and what of the pages is not.
-        let read = |seconds: f64| {
+        let usual = |at: RunTime| median(values(used.within(window::last(at, WINDOW_S))));
+        let ends = (0..LIVED_WINDOWS).map(|n| at.back(Duration::from_secs_f64(WINDOW_S / 2.0) * n));
+        let lived = ends.filter_map(usual).fold(0.0, f64::max);
+        let enough = |holes: f64, lived: f64| holes >= LEAST_HOLES && holes >= (RATIO - 1.0) * lived;
+        let holes = |seconds: f64| {
             let points = active.within(window::last(at, seconds)).iter();
-            points.filter_map(|&(t, a)| used.at(t, CARRY).map(|u| (t, u, a - u))).collect::<Vec<_>>()
+            points.filter_map(|&(t, a)| Some((t, a - used.at(t, CARRY)?))).collect::<Vec<_>>()
         };
-        let points = read(WINDOW_S);
-        if points.len() < LEAST_POINTS {
-            return None;
-        }
-        let lived = median(points.iter().map(|p| p.1).collect())?;
-        let enough = |holes: f64| holes >= LEAST_HOLES && holes >= (RATIO - 1.0) * lived;
-        let least = points.iter().map(|p| p.2).fold(f64::INFINITY, f64::min);
-        if !enough(least) {
-            return None;
-        }
-        let holes: Vec<(RunTime, f64)> = read(BACK_S).into_iter().map(|(t, _, h)| (t, h)).collect();
-        Some(Self {
+        let lately = holes(WINDOW_S);
+        let least = values(&lately).into_iter().fold(f64::INFINITY, f64::min);
+        let pages = values(active.within(window::last(at, WINDOW_S)));
+        let found = lately.len() >= LEAST_POINTS && lived > 0.0 && enough(least, lived) && stays(&pages)?;
+        found.then(|| Self {
             instance,
             lane: names::HEAP_ACTIVE,
             resident: lived + least,
             lived,
-            read: format!("in the median of the last {WINDOW_S} s"),
-            live: lived,
-            since: since(&holes, at, |_, holes| enough(holes)),
+            read: format!("usually live at the highest of the last {EMPTIES_S} s"),
+            live: usual(at).unwrap_or(lived),
+            since: since(&holes(BACK_S), at, |t, holes| usual(t).is_none_or(|lived| enough(holes, lived))),
         })
     }
 
@@ -128,7 +132,7 @@ impl<'a> Heap<'a> {
             lane: names::HEAP_RESIDENT,
             resident: last,
             lived,
-            read: format!("at the highest of the last {LIVED_S} s"),
+            read: format!("live at the highest of the last {LIVED_S} s"),
             live: used.at(at, CARRY).unwrap_or(lived),
             since: since(resident.within(window::last(at, BACK_S)), at, |t, r| {
                 used.at(t, CARRY).is_none_or(|u| holes(r, u))
@@ -139,6 +143,17 @@ impl<'a> Heap<'a> {
     fn holes(&self) -> f64 {
         self.resident - self.lived
     }
+}
+
+fn values(points: &[(RunTime, f64)]) -> Vec<f64> {
+    points.iter().map(|p| p.1).collect()
+}
+
+/// Are as many pages in use at the end as at the beginning, by medians?
+fn stays(pages: &[f64]) -> Option<bool> {
+    let first = pages.get(..STAYS_POINTS)?;
+    let last = pages.get(pages.len() - STAYS_POINTS..)?;
+    Some(median(last.to_vec())? >= STAYS * median(first.to_vec())?)
 }
 
 /// From when on, without a break, so much was `apart`; and before, gathered.
@@ -194,7 +209,7 @@ fn supporting(timeline: &Timeline, span: Span, heaps: &[Heap], route: Option<&st
         .iter()
         .map(|h| {
             let text = format!(
-                "{}: {} resident, {} live {}: {:.1} times as much",
+                "{}: {} resident, {} {}: {:.1} times as much",
                 h.instance,
                 Unit::Bytes.show(h.resident),
                 Unit::Bytes.show(h.lived),

@@ -8,7 +8,7 @@ use timeline::histogram::Sparse;
 use timeline::lane::names;
 use timeline::{Entry, Event, LaneId, LaneSpec, RunTime, Unit};
 
-const LANES: [&str; 38] = [
+const LANES: [&str; 39] = [
     "pool.db.capacity",
     "pool.db.in-use",
     "pool.db.waiters",
@@ -22,6 +22,7 @@ const LANES: [&str; 38] = [
     "cache.c.duplicate-loads",
     "cache.c.load",
     names::HEAP_USED,
+    names::HEAP_ACTIVE,
     names::HEAP_OLD,
     names::HEAP_PROMOTED,
     names::HEAP_ERROR,

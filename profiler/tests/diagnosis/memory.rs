@@ -295,38 +295,75 @@ fn pages_that_were_in_use_and_go_back_slowly_are_no_holes() {
     }
 }
 
-/// Documents of 60 MB that live for three tenths of each two seconds, from [`FROM`] on.
-fn document(t: u64) -> f64 {
-    if t >= FROM && t % 2_000 < 300 { 60e6 } else { 0.0 }
-}
-
-/// The pages of these, beside `holes`, as the allocator tells them; cold pages it gives back by and by.
-fn paged(seed: u64, holes: impl Fn(u64) -> f64) -> World {
-    let mut w = run(seed, 28, |tick, _, t, _| {
-        tick.used += document(t);
-        tick.resident += holes(t) + if t >= FROM { 65e6 } else { 0.0 };
+/// What lives and what is on pages that hold something of it, bytes more than in everyday life; pages go back cold, by and by.
+fn paged(seed: u64, seconds: u64, of: impl Fn(u64) -> (f64, f64)) -> World {
+    let mut w = run(seed, seconds, |tick, _, t, _| {
+        let (live, pages) = of(t);
+        tick.used += live;
+        tick.resident += pages + if t >= FROM { 65e6 } else { 0.0 };
     });
     for instance in ["shop-0", "shop-1"] {
         let lane = w.lane(LaneSpec::level(names::HEAP_ACTIVE, instance, Unit::Bytes));
-        (1..280).for_each(|i| w.sample(lane, ms(i * 100), 8e6 + document(i * 100) + holes(i * 100)));
+        (1..seconds * 10).for_each(|i| w.sample(lane, ms(i * 100), 8e6 + of(i * 100).1));
     }
     w
+}
+
+/// Documents of 60 MB that live for three tenths of each two seconds, from [`FROM`] on, beside so many holes.
+fn documents(seed: u64, holes: impl Fn(u64) -> f64) -> World {
+    paged(seed, 28, |t| {
+        let document = if t >= FROM && t % 2_000 < 300 { 60e6 } else { 0.0 };
+        (document, document + holes(t))
+    })
+}
+
+fn fragmented(w: World) -> bool {
+    kinds_of(&w.diagnose()).contains(&FindingKind::HeapFragmented)
 }
 
 #[test]
 fn pages_that_hold_little_are_told_from_cold_ones_and_from_what_lives_for_a_moment() {
     for (seed, mib) in [(1, 30.0), (2, 80.0)] {
         let gathered = move |t: u64| mib * MIB * (t.saturating_sub(FROM) as f64 / 2e3).min(1.0);
-        let d = paged(seed, gathered).diagnose();
+        let d = documents(seed, gathered).diagnose();
         let f = find(&d, FindingKind::HeapFragmented);
         assert!(took(f, FROM_S) <= 6.0 + 3.0 && f.status == Status::Confirmed, "{f:#?}");
         assert!(f.onset >= ms(FROM) && f.onset <= ms(FROM + 2_000), "{f:#?}");
         assert!(f.evidence.iter().any(|e| e.lane == names::HEAP_ACTIVE), "{f:#?}");
-        assert!(!kinds_of(&paged(seed, gathered).without(names::HEAP_ACTIVE).diagnose()).contains(&f.kind));
+        assert!(!fragmented(documents(seed, gathered).without(names::HEAP_ACTIVE)), "by what is resident");
     }
-    let d = paged(3, |t| if t >= FROM && t % 5_000 < 4_500 { 40e6 } else { 2e6 }).diagnose();
-    assert!(!kinds_of(&d).contains(&FindingKind::HeapFragmented), "they come and go: {:#?}", d.findings());
-    assert!(!kinds_of(&paged(4, |_| 0.0).diagnose()).contains(&FindingKind::HeapFragmented));
+    let come_and_go = |t: u64| if t >= FROM && t % 5_000 < 4_500 { 40e6 } else { 2e6 };
+    assert!(!fragmented(documents(3, come_and_go)));
+    assert!(!fragmented(documents(4, |_| 0.0)));
+}
+
+#[test]
+fn pages_that_empty_as_what_lived_on_them_goes_are_no_holes() {
+    // 100 MB of sessions that end after 5 s on average, 64 to a page: pages stay until the last of theirs has gone.
+    let w = paged(1, 60, |t| {
+        let gone = 1.0 - (-(t.saturating_sub(FROM) as f64) / 5e3).exp();
+        if t < FROM { (0.0, 0.0) } else { (100e6 * (1.0 - gone), 100e6 * (1.0 - gone.powi(64))) }
+    });
+    assert!(!fragmented(w));
+}
+
+#[test]
+fn holes_begin_when_little_lives_beside_them() {
+    // They are a third of what lives, until that goes.
+    let live = |t: u64| if t < 20_000 { 60e6 } else { 0.0 };
+    let d = paged(1, 60, |t| (live(t), live(t) + 20e6)).diagnose();
+    let f = find(&d, FindingKind::HeapFragmented);
+    assert!(f.onset >= ms(20_000) && f.found_at >= ms(40_000), "{f:#?}");
+}
+
+#[test]
+fn where_pages_are_no_longer_told_what_is_resident_counts() {
+    let mut w = holes(1, 80.0);
+    let lane = w.lane(LaneSpec::level(names::HEAP_ACTIVE, "shop-0", Unit::Bytes));
+    (1..80).for_each(|i| w.sample(lane, ms(i * 100), 8e6));
+    let d = w.diagnose();
+    let f = find(&d, FindingKind::HeapFragmented);
+    assert!(f.claim.contains("2 processes"), "{f:#?}");
 }
 
 #[test]
