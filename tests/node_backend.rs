@@ -143,7 +143,7 @@ fn a_scenario_runs_against_it() {
         .arg(&folder)
         .env("XDG_CACHE_HOME", installed_once())
         .env("DYNO_DATABASE_URL", postgres.url())
-        .env(FEW_ROWS.0, FEW_ROWS.1)
+        .envs([FEW_ROWS])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -176,7 +176,7 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
             .arg(&folder)
             .env("XDG_CACHE_HOME", installed_once())
             .env("DYNO_DATABASE_URL", postgres.url())
-            .env(FEW_ROWS.0, FEW_ROWS.1)
+            .envs([FEW_ROWS])
             .output()
             .unwrap();
         Run::of(folder, output)

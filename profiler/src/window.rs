@@ -244,6 +244,11 @@ pub fn typical(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
     median(timeline.named(name).flat_map(|s| s.within(span).iter().map(|p| p.1)).collect())
 }
 
+/// Median of one lane's samples in `span`; none without samples.
+pub fn typical_of(series: &Series, span: Span) -> Option<f64> {
+    median(series.within(span).iter().map(|p| p.1).collect())
+}
+
 /// Mean of a lane's samples in `span`, of all instances; none without samples.
 pub fn mean(timeline: &Timeline, name: &str, span: Span) -> Option<f64> {
     let (mut n, mut sum) = (0.0, 0.0);

@@ -76,7 +76,7 @@ impl Entry {
     /// Measures it.
     pub fn measure(&self, place: &Place<'_>, peers: &Peers, quick: bool) -> anyhow::Result<Vec<Row>> {
         match &self.what {
-            What::Compare(comparison) => compare(&self.name, comparison, place, peers, effort(quick, 4)),
+            What::Compare(comparison) => compare(&self.name, comparison, place, peers, effort(quick, 1, 4)),
             What::Idle(work, sizes, bytes) => {
                 held::idle(&self.name, *work, (sizes, if quick { 1 } else { 3 }), *bytes, place)
             }
@@ -84,26 +84,21 @@ impl Entry {
             What::Timer(timer, us, seconds) => held::timer(&self.name, timer, *us, *seconds, place),
             What::Million(seconds) => held::million(&self.name, *seconds, place),
             // Longer: a difference of 2% is asked for, and CPU time comes in ticks of 10 ms.
-            What::Duel(duel) => serving::compare(&self.name, duel, place, effort(quick, 10)),
+            What::Duel(duel) => serving::compare(&self.name, duel, place, effort(quick, 1, 10)),
             What::Sockets(sockets) => serving::sockets(&self.name, sockets, place),
             What::Import(import) => serving::import(&self.name, import, place),
-            What::Watch(watch) => watching::compare(&self.name, watch, place, watching_effort(quick)),
+            // What attaching does once, installing and the first profile of each kind above all, is not what watching costs.
+            What::Watch(watch) => watching::compare(&self.name, watch, place, effort(quick, 6, 10)),
         }
     }
 }
 
-fn effort(quick: bool, window_s: u64) -> Effort {
+fn effort(quick: bool, settle_s: u64, window_s: u64) -> Effort {
     if quick {
         Effort { pairs: 3, settle: Duration::from_millis(300), window: Duration::from_secs(1) }
     } else {
-        Effort { pairs: 5, settle: Duration::from_secs(1), window: Duration::from_secs(window_s) }
+        Effort { pairs: 5, settle: Duration::from_secs(settle_s), window: Duration::from_secs(window_s) }
     }
-}
-
-/// What attaching does once, installing and the first profile of each kind above all, is not what watching costs: it is over when a window begins.
-fn watching_effort(quick: bool) -> Effort {
-    let usual = effort(quick, 10);
-    if quick { usual } else { Effort { settle: Duration::from_secs(6), ..usual } }
 }
 
 /// All rows, those that `filter` names (empty: all that are not only measured if named).

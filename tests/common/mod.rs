@@ -29,7 +29,7 @@ pub const FEW_ROWS: (&str, &str) = ("DYNO_ROWS", "3000");
 pub fn bench(subject: &str, rows: &str, file: &Path) -> Output {
     let mut command = dyno();
     command.args(["bench", subject, "--quick", "--json", "--rows", rows, "--out"]).arg(file);
-    command.env("PATH", "").env(FEW_ROWS.0, FEW_ROWS.1).output().unwrap()
+    command.env("PATH", "").envs([FEW_ROWS]).output().unwrap()
 }
 
 /// What nobody reads any more.

@@ -15,7 +15,6 @@ use timeline::lane::names;
 use timeline::{FindingKind, Severity, Span, Status, Timeline, Unit};
 
 use super::{Answer, Claim, ONSET, evidence, plural};
-use crate::stats::median;
 use crate::window;
 
 /// Window for the losses, seconds: six samples of a 2 Hz lane.
@@ -71,7 +70,7 @@ fn standing(timeline: &Timeline, at: RunTime) -> Vec<Standing<'_>> {
         .named(names::PROCESS_LISTEN_QUEUE)
         .filter_map(|lane| {
             let points = lane.within(span);
-            let typical = median(points.iter().map(|p| p.1).collect())?;
+            let typical = window::typical_of(lane, span)?;
             let wide = lane.within(window::last(at, HIGHEST_S));
             let highest = wide.iter().map(|p| p.1).fold(0.0, f64::max);
             let stands = points.len() >= LEAST_POINTS && typical >= LEAST_QUEUE.max(STANDS * highest);

@@ -192,10 +192,7 @@ fn signs(timeline: &Timeline, span: Span, bad: &[(Span, Second)]) -> Vec<Evidenc
 }
 
 fn fullest_worker(timeline: &Timeline, span: Span) -> Option<f64> {
-    timeline
-        .named(names::GENERATOR_CPU)
-        .filter_map(|s| crate::stats::median(s.within(span).iter().map(|p| p.1).collect()))
-        .max_by(f64::total_cmp)
+    timeline.named(names::GENERATOR_CPU).filter_map(|s| window::typical_of(s, span)).max_by(f64::total_cmp)
 }
 
 /// Share of the planned starts that did not happen: dropped ones, or offered minus achieved.

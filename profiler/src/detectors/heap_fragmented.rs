@@ -92,26 +92,26 @@ impl<'a> Heap<'a> {
     /// By the pages on which something lives.
     fn of_pages(timeline: &Timeline, active: &Series, instance: &'a str, at: RunTime) -> Option<Self> {
         let used = window::of_instance(timeline, names::HEAP_USED, instance)?;
-        let usual = |at: RunTime| median(values(used.within(window::last(at, WINDOW_S))));
-        let ends = (0..LIVED_WINDOWS).map(|n| at.back(Duration::from_secs_f64(WINDOW_S / 2.0) * n));
-        let lived = ends.filter_map(usual).fold(0.0, f64::max);
-        let enough = |holes: f64, lived: f64| holes >= LEAST_HOLES && holes >= (RATIO - 1.0) * lived;
-        let holes = |seconds: f64| {
+        let holes = |seconds: f64| -> Vec<(RunTime, f64)> {
             let points = active.within(window::last(at, seconds)).iter();
-            points.filter_map(|&(t, a)| Some((t, a - used.at(t, CARRY)?))).collect::<Vec<_>>()
+            points.filter_map(|&(t, a)| Some((t, a - used.at(t, CARRY)?))).collect()
         };
         let lately = holes(WINDOW_S);
-        let least = values(&lately).into_iter().fold(f64::INFINITY, f64::min);
-        let pages = values(active.within(window::last(at, WINDOW_S)));
-        let found = lately.len() >= LEAST_POINTS && lived > 0.0 && enough(least, lived) && stays(&pages)?;
-        found.then(|| Self {
+        let least = lately.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+        if lately.len() < LEAST_POINTS || least < LEAST_HOLES || !stays(active, at)? {
+            return None; // most heaps at most times: nothing more need be read
+        }
+        let usual = |at: RunTime| window::typical_of(used, window::last(at, WINDOW_S));
+        let ends = (0..LIVED_WINDOWS).map(|n| at.back(Duration::from_secs_f64(WINDOW_S / 2.0) * n));
+        let lived = ends.filter_map(usual).fold(0.0, f64::max);
+        (lived > 0.0 && are_many(least, lived)).then(|| Self {
             instance,
             lane: names::HEAP_ACTIVE,
             resident: lived + least,
             lived,
             read: format!("usually live at the highest of the last {EMPTIES_S} s"),
             live: usual(at).unwrap_or(lived),
-            since: since(&holes(BACK_S), at, |t, holes| usual(t).is_none_or(|lived| enough(holes, lived))),
+            since: since(&holes(BACK_S), at, |t, holes| usual(t).is_none_or(|lived| are_many(holes, lived))),
         })
     }
 
@@ -122,11 +122,10 @@ impl<'a> Heap<'a> {
         let lived = used.within(window::last(at, LIVED_S)).iter().map(|p| p.1).fold(0.0, f64::max);
         let points = resident.within(window::last(at, WINDOW_S));
         let (first, last) = (points.first()?.1, points.last()?.1);
-        let holes = |r: f64, lived: f64| r >= RATIO * lived && r - lived >= LEAST_HOLES;
         let found = points.len() >= LEAST_POINTS
             && lived > 0.0
             && last >= STAYS * first
-            && points.iter().all(|p| holes(p.1, lived));
+            && points.iter().all(|p| are_many(p.1 - lived, lived));
         found.then(|| Self {
             instance,
             lane: names::HEAP_RESIDENT,
@@ -135,7 +134,7 @@ impl<'a> Heap<'a> {
             read: format!("live at the highest of the last {LIVED_S} s"),
             live: used.at(at, CARRY).unwrap_or(lived),
             since: since(resident.within(window::last(at, BACK_S)), at, |t, r| {
-                used.at(t, CARRY).is_none_or(|u| holes(r, u))
+                used.at(t, CARRY).is_none_or(|u| are_many(r - u, u))
             }),
         })
     }
@@ -145,15 +144,17 @@ impl<'a> Heap<'a> {
     }
 }
 
-fn values(points: &[(RunTime, f64)]) -> Vec<f64> {
-    points.iter().map(|p| p.1).collect()
+/// Is so much in holes beside so much that lives worth telling?
+fn are_many(holes: f64, lived: f64) -> bool {
+    holes >= LEAST_HOLES && holes >= (RATIO - 1.0) * lived
 }
 
-/// Are as many pages in use at the end as at the beginning, by medians?
-fn stays(pages: &[f64]) -> Option<bool> {
-    let first = pages.get(..STAYS_POINTS)?;
-    let last = pages.get(pages.len() - STAYS_POINTS..)?;
-    Some(median(last.to_vec())? >= STAYS * median(first.to_vec())?)
+/// Are as many pages in use at the end of the window as at its beginning, by medians?
+fn stays(active: &Series, at: RunTime) -> Option<bool> {
+    let points = active.within(window::last(at, WINDOW_S));
+    let usual = |points: &[(RunTime, f64)]| median(points.iter().map(|p| p.1).collect());
+    let last = points.len().checked_sub(STAYS_POINTS)?;
+    Some(usual(&points[last..])? >= STAYS * usual(&points[..STAYS_POINTS])?)
 }
 
 /// From when on, without a break, so much was `apart`; and before, gathered.

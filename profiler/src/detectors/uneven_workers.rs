@@ -147,10 +147,7 @@ fn look_at(timeline: &Timeline, at: RunTime, stem: &str, workers: &[&str]) -> Op
     if requests.is_some_and(|p| p.taken() < TAKEN_REQUESTS) {
         return None; // it holds them for longer, and gets no more than the others
     }
-    let cpu = of_rates(&|w| {
-        let points = window::of_instance(timeline, names::PROCESS_CPU, w)?.within(span);
-        median(points.iter().map(|p| p.1).collect())
-    });
+    let cpu = of_rates(&|w| window::typical_of(window::of_instance(timeline, names::PROCESS_CPU, w)?, span));
     let seen = Seen { worker: workers[index], part, requests, cpu };
     let onset = onset(timeline, at, workers, index);
     Some(Claim {

@@ -17,7 +17,7 @@ use timeline::{FindingKind, Span, Timeline};
 
 use super::long_pause::OWN_LANES;
 use super::{Answer, Claim};
-use crate::stats::{Durations, median};
+use crate::stats::Durations;
 use crate::window;
 
 /// Lateness p99 and CPU of one worker, in cores, from which on what clients feel may be the generator's own doing: see
@@ -77,7 +77,7 @@ fn keeps_up(timeline: &Timeline, at: RunTime) -> bool {
     let lateness = window::durations(timeline, names::LATENESS, span);
     let full = timeline
         .named(names::GENERATOR_CPU)
-        .any(|s| median(s.within(span).iter().map(|p| p.1).collect()).is_some_and(|cores| cores >= CPU_FULL));
+        .any(|s| window::typical_of(s, span).is_some_and(|cores| cores >= CPU_FULL));
     !full && lateness.quantile_ns(0.99).is_none_or(|ns| ns < LATE_NS)
 }
 
