@@ -1,7 +1,7 @@
 //! Descriptors exhausted: open descriptors grow towards the limit, or are there.
 //!
 //! **Claim.** So many of so many descriptors are open, they grow this fast, and reach the limit then. **Reads** `process.descriptors`,
-//! `process.descriptor-limit`, `server.{connections,websockets}`, `client.open-connections`, `pool.NAME.{in-use,idle}`, `client.errors`. **Needs** descriptors and limit; the
+//! `process.descriptor-limit`, `server.{connections,websockets}`, `client.open-connections`, `pool.NAME.{in-use,idle,opened}`, `client.errors`. **Needs** descriptors and limit; the
 //! trend needs 5 s of settled load after the leak began (ten samples at 2 Hz), the limit itself two samples. **Statistic.** Descriptors beside connections
 //! rise in nine of ten pairs of instants over 5, 15 or 60 s, do not slow down (a pool or cache of files that fills does), and meet the limit within a
 //! day at that rate. Where connections are told seldom (a page that is read each 15 s), only instants just after a reading count, and the windows end
@@ -29,8 +29,11 @@ const POINTS: usize = 30;
 const LEAST_POINTS: usize = 8;
 /// Share of pairs that rise.
 const RISING: f64 = 0.9;
-/// Descriptors gained in a window: more than a pool's connections to a neighbour that come and go.
+/// Descriptors gained in a window: more than a pool's connections to a neighbour that come and go (a pool that opens one for each use has
+/// more of them: as many as it opens in [`LINGER_S`]).
 const LEAST_GAIN: f64 = 16.0;
+/// A connection that is closed keeps its descriptor until both sides have said so: so long where a loop is busy, seconds.
+const LINGER_S: f64 = 0.5;
 /// Growth over the window in units of the median distance from the line.
 const OVER_NOISE: f64 = 6.0;
 /// Slope of the second half over that of the whole, at least: what fills with time constant T comes to 0.61 for T = 3 s in
@@ -141,6 +144,7 @@ impl Seen {
         let grown: Vec<(Span, Trend, f64)> = settled_windows(timeline, at, until)
             .filter(|w| !pools_grow(timeline, instance, *w))
             .filter_map(|w| growth(timeline, instance, w, limit - open))
+            .filter(|(w, _, gain)| *gain >= LEAST_GAIN + lingering(timeline, instance, *w))
             .collect();
         let newest = &lane.points[lane.points.len().saturating_sub(2)..];
         let near = newest.len() == 2 && newest.iter().all(|p| p.1 >= NEAR * limit);
@@ -382,6 +386,17 @@ fn pools_grow(timeline: &Timeline, instance: &str, span: Span) -> bool {
         };
         open(span.end) - open(span.start) >= LEAST_GAIN / 2.0
     })
+}
+
+/// Descriptors of connections that a pool of that process has closed and that are not gone yet: where it opens one for each use, more or
+/// fewer of them from one instant to the next, and no growth.
+fn lingering(timeline: &Timeline, instance: &str, span: Span) -> f64 {
+    let pools = timeline.members(names::POOL);
+    let opened = pools.iter().filter_map(|pool| {
+        let lane = names::of(names::POOL, pool, "opened");
+        window::counted_of(of_owners(timeline, &lane, instance), span)
+    });
+    opened.sum::<f64>() / window::seconds(span) * LINGER_S
 }
 
 /// A pool's lane as that process tells it, and as those do who are no process: a page goes by another name than the process that serves it.

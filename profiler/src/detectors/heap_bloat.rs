@@ -2,9 +2,9 @@
 //!
 //! **Claim.** Live memory jumps by so much for few requests, stays up as long as they last, and falls in one go. **Reads** `heap.used` (where there
 //! is a collector, which lets garbage lie, what it left: `heap.live`; without it nothing can be said), `heap.NAME.*`,
-//! `server.in-flight`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
+//! `server.in-flight`, `pool.NAME.waiters`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
-//! 4 MiB; and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
+//! 4 MiB (those that wait for a connection since before it rose are none of them); and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
 //! whose requests last long enough to hold it, or four times that size. What a collection left shows all that came since the one before: the size
 //! alone counts only where that one was within 2 s, too. A leak rises for longer, generations that the target manages itself are subtracted,
 //! and what a collection or compaction takes is theirs: where they come again and again, a rise counts by what it gains between two of them.
@@ -90,7 +90,10 @@ struct Hump<'a> {
     /// Instants at which it was high.
     high: Vec<RunTime>,
     drops: Vec<RunTime>,
+    /// Requests in flight but for those that only waited.
     in_flight: Option<f64>,
+    /// Requests that had been waiting for a connection since before it rose, and hold what they held then.
+    waited: f64,
     websockets: Option<f64>,
     /// The route whose requests last longest, with their median, ns.
     long: Option<(&'a str, f64)>,
@@ -140,13 +143,16 @@ impl<'a> Hump<'a> {
             .map(|p| p.0)
             .collect();
         drops.dedup_by(|next, open| next.since(*open) <= DROP_WITHIN);
+        let waited = waited_throughout(timeline, instance, &high);
         Some(Self {
             instance,
             lane: &used.spec.name,
             usual,
             top: points.iter().map(|p| p.1).fold(usual, f64::max),
             sudden,
-            in_flight: usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high),
+            in_flight: usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high)
+                .map(|all| (all - waited).max(0.0)),
+            waited,
             websockets: usual_while(timeline, names::SERVER_WEBSOCKETS, instance, &high),
             high,
             drops,
@@ -235,6 +241,19 @@ fn excused(timeline: &Timeline, instance: &str, span: Span) -> Vec<Span> {
         .collect()
 }
 
+/// How many requests of the process waited for a connection all the time, from before memory rose until it was last high.
+fn waited_throughout(timeline: &Timeline, instance: &str, high: &[RunTime]) -> f64 {
+    let (Some(&first), Some(&last)) = (high.first(), high.last()) else { return 0.0 };
+    let span = Span::new(first.back(RISE_WITHIN), last);
+    let pools = timeline.members(names::POOL);
+    let least = pools.iter().filter_map(|pool| {
+        let lane = names::of(names::POOL, pool, "waiters");
+        let told = window::of_instance(timeline, &lane, instance)?.within(span);
+        told.iter().map(|p| p.1).reduce(f64::min)
+    });
+    least.sum()
+}
+
 /// The median of a lane while it was high.
 fn usual_while(timeline: &Timeline, lane: &str, instance: &str, high: &[RunTime]) -> Option<f64> {
     let lane = window::of_instance(timeline, lane, instance)?;
@@ -282,8 +301,17 @@ fn sentence(h: &Hump) -> String {
         h.instance,
         Unit::Bytes.show(h.usual),
         Unit::Bytes.show(h.top),
-        h.in_flight.map_or(String::new(), |n| format!(" with {} in flight", plural(n.max(1.0), "request")))
+        h.in_flight.map_or(String::new(), |n| format!(" with {}", in_flight(n, h.waited)))
     )
+}
+
+fn in_flight(n: f64, waited: f64) -> String {
+    let others = if waited >= 1.0 {
+        format!(", beside {} that had long been waiting for a connection", Unit::Count.show(waited))
+    } else {
+        String::new()
+    };
+    format!("{} in flight{others}", plural(n.max(1.0), "request"))
 }
 
 fn supporting(humps: &[&Hump], span: Span, ended: usize) -> Vec<Evidence> {
@@ -301,8 +329,9 @@ fn supporting(humps: &[&Hump], span: Span, ended: usize) -> Vec<Evidence> {
             evidence(text, h.lane, span, h.rise(), Unit::Bytes)
         })
         .collect();
-    if let Some(n) = humps.iter().filter_map(|h| h.in_flight).reduce(f64::max) {
-        let text = format!("{} in flight meanwhile", plural(n.max(1.0), "request"));
+    let busiest = humps.iter().filter_map(|h| Some((h.in_flight?, h.waited)));
+    if let Some((n, waited)) = busiest.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let text = format!("meanwhile {}", in_flight(n, waited));
         list.push(evidence(text, names::SERVER_IN_FLIGHT, span, n, Unit::Count));
     }
     if ended > 0 {

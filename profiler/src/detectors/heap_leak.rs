@@ -3,7 +3,7 @@
 //! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
 //! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`; `profile.retained` for a name. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
-//! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs, exceed its
+//! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs (of the exact total each point is the least of its cell, since requests hold theirs for a moment only), exceed its
 //! own noise, not flatten (a cache that fills does), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
 //! generation must agree, since old alone is an estimate, and the total alone also holds requests in flight.
 //! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
@@ -290,8 +290,11 @@ fn old_agrees(timeline: &Timeline, at: RunTime, growth: &Growth) -> Option<Old> 
     let promoted_points = window::summed(timeline, names::HEAP_PROMOTED, span, POINTS, CARRY);
     let promoted = promoted_points.iter().map(|p| p.1).sum::<f64>() / promoted_points.len().max(1) as f64;
     let promoted_enough = !timeline.has(names::HEAP_PROMOTED) || promoted >= PROMOTED * t.slope;
+    // It may have grown by less than its sample says.
+    let no_faster = t.slope - known_to / window::seconds(span) <= AGREE.end() * growth.trend.slope;
     let agrees = t.rising >= RISING
-        && AGREE.contains(&(t.slope / growth.trend.slope))
+        && t.slope >= AGREE.start() * growth.trend.slope
+        && no_faster
         && grown >= SAMPLING_DEVIATIONS * known_to
         && promoted_enough;
     agrees.then_some(Old { slope: t.slope, now, promoted })

@@ -193,6 +193,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         excuse_collections(list, &collections, |at| {
             !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && cpu_is_full(timeline, at)
         });
+        let standstills: Vec<(Span, usize)> =
+            list.iter().filter(|p| !p.is_collection()).map(|p| (p.span, p.sort)).collect();
         list.sort_by_key(|p| (p.span.start, p.sort));
         list.dedup_by(|next, open| {
             let one = next.span.start <= open.span.end;
@@ -206,6 +208,13 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             }
             one
         });
+        // One in which the collector was at work for a moment only is none of its own.
+        for pause in list.iter_mut().filter(|p| p.is_collection()) {
+            if collected_in(pause.span, &collections) * 2 < pause.length() {
+                let inside = standstills.iter().filter(|s| !s.0.overlap(pause.span).is_zero());
+                pause.sort = inside.map(|s| s.1).min().unwrap_or(pause.sort);
+            }
+        }
         list.retain(|p| p.length() >= LEAST_PAUSE || collected_in(p.span, &collections) >= LEAST_COLLECTION);
     }
     found

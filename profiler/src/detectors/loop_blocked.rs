@@ -117,7 +117,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::Looked(Vec::new());
     }
     let blame = blame(timeline, at, &stalls);
-    let unknown = !timeline.has(names::SERVER_HANDLER) && density(&stalls, at) < DENSE;
+    let unknown = !timeline.has(names::SERVER_HANDLER) && density(timeline, at, &stalls) < DENSE;
     let claims = match blame {
         Some(blame) => vec![claim(timeline, at, &stalls, Some(&blame))],
         None if unknown => vec![claim(timeline, at, &stalls, None)],
@@ -188,33 +188,42 @@ fn since(timeline: &Timeline, stalls: &[Stall], at: RunTime) -> RunTime {
     })
 }
 
+/// Those that are not a pause's. A route is looked for beside none in which the process also paused.
 fn stalls_in(timeline: &Timeline, span: Span) -> Vec<Stall<'_>> {
     let wide = Span::new(span.start.back(LONGEST), span.end);
-    let settled = timeline.plan().warm_from() + SETTLE;
     // Stalls in pauses of the process's own are theirs.
     let others: Vec<(&str, Span)> = OWN_PAUSES
         .iter()
         .flat_map(|k| timeline.events(k, wide))
         .map(|e| (e.instance.as_str(), e.span()))
         .collect();
-    timeline
-        .events(kinds::PAUSE_WORKER_STALL, wide)
-        .filter(|e| e.end >= span.start)
-        .filter(|e| !window::after_plan(timeline.plan(), e.start) && e.start >= settled)
-        // For so much of it the loop's thread had no core: a neighbour's doing.
-        .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
-        .map(|e| Stall { instance: e.instance.as_str(), span: e.span(), function: e.label("function") })
+    all_in(timeline, span)
         .filter(|s| others.iter().all(|o| o.0 != s.instance || o.1.overlap(s.span).is_zero()))
         .collect()
 }
 
-/// Share of the time since the first stall, of two seconds at most, that the worst process spent in them.
-fn density(stalls: &[Stall], at: RunTime) -> f64 {
+/// All stalls at which the loop was at work, whatever else the process did.
+fn all_in(timeline: &Timeline, span: Span) -> impl Iterator<Item = Stall<'_>> {
+    let wide = Span::new(span.start.back(LONGEST), span.end);
+    let settled = timeline.plan().warm_from() + SETTLE;
+    timeline
+        .events(kinds::PAUSE_WORKER_STALL, wide)
+        .filter(move |e| e.end >= span.start)
+        .filter(move |e| !window::after_plan(timeline.plan(), e.start) && e.start >= settled)
+        // For so much of it the loop's thread had no core: a neighbour's doing.
+        .filter(|e| e.span().length().as_nanos() as f64 - e.value >= LEAST_OWN_NS)
+        .map(|e| Stall { instance: e.instance.as_str(), span: e.span(), function: e.label("function") })
+}
+
+/// Share of the time since the first of `stalls`, of two seconds at most, that the worst process stalled: in a stall with a collection in it
+/// there is no rest either.
+fn density(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> f64 {
     let from = stalls.iter().map(|s| s.span.start).min().unwrap_or(at).max(at.back(Duration::from_secs(2)));
     let last = stalls.iter().map(|s| s.span.end).max().unwrap_or(at);
     let span = Span::new(from, last.max(from));
+    let all: Vec<Stall> = all_in(timeline, span).collect();
     let of = |instance: &str| {
-        let own = stalls.iter().filter(|s| s.instance == instance);
+        let own = all.iter().filter(|s| s.instance == instance);
         own.map(|s| s.span.overlap(span).as_secs_f64()).sum::<f64>()
     };
     let worst = stalls.iter().map(|s| of(s.instance)).fold(0.0, f64::max);
@@ -297,7 +306,7 @@ fn tick_by_tick<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Op
 
 /// The route whose requests end beside the stalls.
 fn beside_them<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
-    let dense = density(stalls, at) >= DENSE;
+    let dense = density(timeline, at, stalls) >= DENSE;
     if dense && stalls.len() < DENSE_STALLS && !long(stalls) {
         return None;
     }

@@ -284,6 +284,37 @@ fn stalls_of_a_thread_without_a_core_are_a_neighbours() {
     assert_eq!(kinds_of(&d), [], "{:#?}", d.findings());
 }
 
+/// Of two stalls one has a collection in it, and is no evidence for a route; the loop does not rest in it either.
+#[test]
+fn a_loop_that_never_rests_is_starved_though_a_route_ends_beside_the_stalls_without_a_collection() {
+    for seed in 0..3 {
+        let d = run(seed, 24, |tick, process, t, dice| {
+            if t <= FROM {
+                return;
+            }
+            tick.busy = 0.99;
+            tick.cpu = dice.between(0.44, 0.46);
+            tick.late = (0..10).map(|_| dice.between(0.0, 500e3)).collect();
+            tick.ended.clear();
+            if t % 500 == 0 {
+                tick.stalls.push((t - 495, t - 5));
+                if t % 1_500 > 0 {
+                    tick.pauses.push((kinds::PAUSE_MINOR, t - 300, t - 295));
+                }
+                (0..6).for_each(|_| tick.request("/item", dice.between(520e3, 1_100e3)));
+                if t % 1_500 == 0 && t % 6_000 != 3_000 * process as u64 {
+                    tick.request("/page", dice.between(520e3, 1_100e3));
+                }
+            }
+        })
+        .diagnose();
+        assert_eq!(d.findings()[0].kind, FindingKind::LoopStarved, "{:#?}", d.findings());
+        assert!(!kinds_of(&d).contains(&FindingKind::LoopBlocked), "{:#?}", d.findings());
+        let collections = d.findings().iter().find(|f| f.claim.contains("collections"));
+        assert!(collections.is_none(), "of a hundredth of the time: {collections:#?}");
+    }
+}
+
 #[test]
 fn stalls_in_a_section_of_the_targets_own_are_its_pauses() {
     let d = run(6, 24, |tick, _, t, _| {

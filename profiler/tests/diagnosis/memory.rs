@@ -266,6 +266,31 @@ fn memory_of_many_requests_at_once_is_no_bloat() {
 }
 
 #[test]
+fn requests_that_wait_for_a_connection_meanwhile_do_not_hide_who_holds_a_whole_file() {
+    let found = |waiting: bool| {
+        let mut w = run(4, 28, |tick, process, t, _| {
+            if t >= 12_000 {
+                tick.in_flight = 120.0;
+                if process == 0 && t >= 16_000 {
+                    tick.used += 200e6 * ((t - 16_000) as f64 / 600.0).min(1.0);
+                    tick.resident += 200e6 * ((t - 16_000) as f64 / 600.0).min(1.0);
+                }
+            }
+        });
+        let lane = w.lane(LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count));
+        for t in (1..28_000).step_by(100) {
+            w.sample(lane, ms(t), if waiting && t >= 12_000 { 118.0 } else { 0.0 });
+        }
+        w.diagnose()
+    };
+    let d = found(true);
+    let f = find(&d, FindingKind::HeapBloat);
+    assert!(likely(f) && took(f, 16.0) <= 3.0, "{f:#?}");
+    assert!(f.claim.contains("with 2 requests in flight, beside 118 that had long been waiting"), "{f:#?}");
+    assert!(!kinds_of(&found(false)).contains(&FindingKind::HeapBloat), "120 requests are many");
+}
+
+#[test]
 fn holes_are_found_after_the_least_data_and_confirmed_when_they_outlast_the_decay() {
     for (seed, mib) in [(1, 80.0), (2, 30.0), (3, 200.0)] {
         let d = holes(seed, mib).diagnose();

@@ -400,6 +400,30 @@ fn leaked_descriptors_are_found_with_the_time_that_is_left() {
     }
 }
 
+/// A pool opens 60 connections a second, of which some more than before are on their way out when the machine is busy.
+#[test]
+fn connections_that_linger_when_each_use_opens_one_are_no_leak_of_descriptors() {
+    let found = |opened: f64, a_second: f64| {
+        let mut c = Cluster::new(3);
+        for name in ["shop-0", "shop-1"] {
+            c.level(names::SERVER_CONNECTIONS, name, 100, |_, _| Some(60.0));
+            c.level(names::PROCESS_DESCRIPTORS, name, 500, |s, d| {
+                let more = a_second * (s - BEGINS).max(0.0);
+                Some(
+                    (100.0 + if a_second < 20.0 { more.min(22.0) } else { more } + d.between(-1.0, 1.0))
+                        .round(),
+                )
+            });
+            c.level(names::PROCESS_DESCRIPTOR_LIMIT, name, 500, |_, _| Some(20_000.0));
+            c.rate("pool.db.opened", "", name, 100, |_, _| Some(opened));
+        }
+        kinds_of(&c.world.diagnose()).contains(&FindingKind::FdExhausted)
+    };
+    assert!(found(0.0, 4.0), "it would be one");
+    assert!(!found(60.0, 4.0));
+    assert!(found(60.0, 30.0), "half of them stay");
+}
+
 #[test]
 fn the_limit_itself_is_found_with_its_errors() {
     for seed in 0..SEEDS {

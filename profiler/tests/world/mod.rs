@@ -49,6 +49,8 @@ pub struct Setup {
     pub leak: Option<(f64, f64)>,
     /// Live bytes, all processes, by second, without leak.
     pub heap: fn(f64) -> f64,
+    /// Bytes that requests hold for a moment, all processes, by second.
+    pub held: fn(f64) -> f64,
     /// Stops of shop-0: from, to, length ms, period ms.
     pub frozen: Option<(f64, f64, u64, u64)>,
     /// The generator starved: from, to.
@@ -91,6 +93,7 @@ impl Default for Setup {
             load_ms: 200.0,
             leak: None,
             heap: |s| 60e6 + 60e6 * (s / 5.0).min(1.0),
+            held: |_| 0.0,
             frozen: None,
             starved: None,
             noisy: false,
@@ -432,7 +435,7 @@ fn heap_lanes(w: &mut World, s: &Shop, setup: &Setup, t: f64, breathing: f64, di
     let at = RunTime::from_secs_f64(t);
     let share = 1.0 / SHOPS.len() as f64;
     let leaked = |t: f64| setup.leak.map_or(0.0, |(from, rate)| (t - from).max(0.0) * rate * share);
-    let base = (setup.heap)(t) * share;
+    let base = ((setup.heap)(t) + (setup.held)(t)) * share;
     w.sample(s.used, at, base + leaked(t) + 2e6 + breathing);
     let old = (setup.heap)((t - 5.0).max(0.0)) * share + leaked(t - 5.0);
     w.sample(s.old, at, (old * 0.95 + dice.normal(0.0, 150_000.0)).max(0.0));

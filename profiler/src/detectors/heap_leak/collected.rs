@@ -19,6 +19,9 @@ const BEFORE: Duration = Duration::from_millis(1);
 /// Growth up to the collection from which on a share of it means something.
 const LEAST: f64 = 1024.0 * 1024.0;
 
+/// How often it is looked at in a cell of which the least counts.
+const LOOKS: u32 = 4;
+
 /// Lanes that only a collector fills.
 const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING, names::PAUSE_COLLECTIONS];
 /// So far back before a span a collection is looked for, from which on garbage has come in.
@@ -42,7 +45,13 @@ pub fn untold(timeline: &Timeline, instance: &str) -> bool {
 
 /// The lane that grows as [`window::summed`] gives it, less the garbage in it. What a collection freed had come in evenly since the one
 /// before, so the teeth of a saw that rises become the line that they rise along; after the last one garbage goes on coming at its last pace.
+/// Of all that lives it is the least of each cell: what requests hold for a moment comes on top of what stays, and hides how that grows.
 pub fn cleared(timeline: &Timeline, lane: &str, span: Span, count: u32) -> Vec<(f64, f64)> {
+    if lane == names::HEAP_USED {
+        let points = window::summed(timeline, lane, span, count * LOOKS, CARRY);
+        let least = |cell: &[(f64, f64)]| cell.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
+        return points.chunks(LOOKS as usize).filter_map(least).collect();
+    }
     let points = window::summed(timeline, lane, span, count, CARRY);
     less_garbage(timeline, lane, &window::instances(timeline, lane), span, points)
 }
