@@ -204,7 +204,7 @@ pub const MECHANISMS: &[Mechanism] = &[
         "the few pieces that keep the pages from being given back are kept, and they are what grows",
     ),
     together(HeapChurn, LongPause, "the collector is called as often as what is dropped fills its room")
-        .of_sorts(&[kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR]),
+        .of_sorts(&[kinds::PAUSE_MINOR]),
     together(HeapChurn, CpuSaturated, "allocating, touching and dropping memory takes the CPU"),
     // A collector that stands still over what requests hold copies nothing that stays.
     together(LongPause, HeapBloat, "what lives is copied while the target stands still")
@@ -217,8 +217,6 @@ pub const MECHANISMS: &[Mechanism] = &[
     ),
     together(WorkerLost, LongPause, "a process that has ended says nothing until its successor speaks")
         .of_sorts(&[kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL, long_pause::UNASKED]),
-    lasting(HeapLeak, WorkerLost, "a process that has come to the limit of its memory is ended"),
-    lasting(HeapBloat, WorkerLost, "a process that has come to the limit of its memory is ended"),
     together(WorkerLost, CacheCold, "its successor begins with an empty cache"),
     together(
         WorkerLost,

@@ -396,7 +396,9 @@ fn lingering(timeline: &Timeline, instance: &str, span: Span) -> f64 {
         let lane = names::of(names::POOL, pool, "opened");
         window::counted_of(of_owners(timeline, &lane, instance), span)
     });
-    opened.sum::<f64>() / window::seconds(span) * LINGER_S
+    let seconds = window::seconds(span);
+    // However long one looks, it is a step and no more: where it rises for a minute less need be set aside.
+    opened.sum::<f64>() / seconds * LINGER_S * (WINDOWS_S[1] / seconds).min(1.0)
 }
 
 /// A pool's lane as that process tells it, and as those do who are no process: a page goes by another name than the process that serves it.

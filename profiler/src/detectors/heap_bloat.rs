@@ -4,7 +4,7 @@
 //! is a collector, which lets garbage lie, what it left: `heap.live`; without it nothing can be said), `heap.NAME.*`,
 //! `server.in-flight`, `pool.NAME.waiters`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
-//! 4 MiB (those that wait for a connection since before it rose are none of them); and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
+//! 4 MiB (where it is four times that size those are left out that waited for a connection already before it rose); and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
 //! whose requests last long enough to hold it, or four times that size. What a collection left shows all that came since the one before: the size
 //! alone counts only where that one was within 2 s, too. A leak rises for longer, generations that the target manages itself are subtracted,
 //! and what a collection or compaction takes is theirs: where they come again and again, a rise counts by what it gains between two of them.
@@ -90,9 +90,8 @@ struct Hump<'a> {
     /// Instants at which it was high.
     high: Vec<RunTime>,
     drops: Vec<RunTime>,
-    /// Requests in flight but for those that only waited.
     in_flight: Option<f64>,
-    /// Requests that had been waiting for a connection since before it rose, and hold what they held then.
+    /// So many of them as had been waiting for a connection all the time since before it rose.
     waited: f64,
     websockets: Option<f64>,
     /// The route whose requests last longest, with their median, ns.
@@ -143,15 +142,17 @@ impl<'a> Hump<'a> {
             .map(|p| p.0)
             .collect();
         drops.dedup_by(|next, open| next.since(*open) <= DROP_WITHIN);
+        let in_flight = usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high);
+        // Where as many wait as are in flight, others than requests are among them.
         let waited = waited_throughout(timeline, instance, &high);
+        let waited = if in_flight.is_some_and(|all| waited < all) { waited } else { 0.0 };
         Some(Self {
             instance,
             lane: &used.spec.name,
             usual,
             top: points.iter().map(|p| p.1).fold(usual, f64::max),
             sudden,
-            in_flight: usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high)
-                .map(|all| (all - waited).max(0.0)),
+            in_flight,
             waited,
             websockets: usual_while(timeline, names::SERVER_WEBSOCKETS, instance, &high),
             high,
@@ -166,8 +167,10 @@ impl<'a> Hump<'a> {
 
     /// Is it few requests that hold it, and do they hold it?
     fn held_by_few(&self) -> bool {
-        let few = self.in_flight.is_none_or(|n| self.rise() >= EACH * n.max(1.0));
         let large = self.rise() >= LARGE.max(EACH_SOCKET * self.websockets.unwrap_or(0.0));
+        let enough_for = |n: f64| self.rise() >= EACH * n.max(1.0);
+        // Those who wait may be others each second, and each may hold a little more than those before it: not so much.
+        let few = self.in_flight.is_none_or(|n| enough_for(n) || large && enough_for(n - self.waited));
         few && (!self.drops.is_empty() || self.long.is_some() || (large && self.sudden))
     }
 
@@ -241,15 +244,16 @@ fn excused(timeline: &Timeline, instance: &str, span: Span) -> Vec<Span> {
         .collect()
 }
 
-/// How many requests of the process waited for a connection all the time, from before memory rose until it was last high.
+/// As many as waited for a connection of the process at any time from before memory rose until it was last high.
 fn waited_throughout(timeline: &Timeline, instance: &str, high: &[RunTime]) -> f64 {
     let (Some(&first), Some(&last)) = (high.first(), high.last()) else { return 0.0 };
     let span = Span::new(first.back(RISE_WITHIN), last);
     let pools = timeline.members(names::POOL);
     let least = pools.iter().filter_map(|pool| {
         let lane = names::of(names::POOL, pool, "waiters");
-        let told = window::of_instance(timeline, &lane, instance)?.within(span);
-        told.iter().map(|p| p.1).reduce(f64::min)
+        let waiters = window::of_instance(timeline, &lane, instance)?;
+        let at_first = waiters.at(span.start, CARRY)?;
+        waiters.within(span).iter().map(|p| p.1).chain([at_first]).reduce(f64::min)
     });
     least.sum()
 }
@@ -307,7 +311,7 @@ fn sentence(h: &Hump) -> String {
 
 fn in_flight(n: f64, waited: f64) -> String {
     let others = if waited >= 1.0 {
-        format!(", beside {} that had long been waiting for a connection", Unit::Count.show(waited))
+        format!(", of which {} wait for a connection, as before", Unit::Count.show(waited))
     } else {
         String::new()
     };

@@ -189,7 +189,7 @@ impl Growth {
         }
         let (first, second) = points.split_at(points.len() / 2);
         let (first, second) = (trend(first)?.slope, trend(second)?.slope);
-        let unexplained = whole.slope - explained(timeline, span, live);
+        let unexplained = whole.slope - explained(timeline, lane, span, live);
         let steady = second >= STEADY * first && second >= STEADY * whole.slope;
         (steady && unexplained >= UNEXPLAINED * whole.slope).then_some(Self {
             lane,
@@ -244,7 +244,9 @@ impl Growth {
 
 /// Bytes per second that a growing number of sessions, sockets or requests accounts for. All live
 /// memory is put down to them, which is more than their share, so a ramp is never taken for a leak.
-fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
+fn explained(timeline: &Timeline, lane: &str, span: Span, live: f64) -> f64 {
+    // Looked at as what grows is: what comes and goes hides neither.
+    let read = if lane == names::HEAP_USED { window::summed_least } else { window::summed };
     // Sessions that the target keeps are its own business where the clients' are known: keeping them is the leak.
     let mut holders = vec![names::SERVER_WEBSOCKETS, names::SERVER_IN_FLIGHT];
     holders.push(if timeline.has(names::OPEN_SESSIONS) {
@@ -255,7 +257,7 @@ fn explained(timeline: &Timeline, span: Span, live: f64) -> f64 {
     holders
         .into_iter()
         .filter_map(|name| {
-            let points = window::summed(timeline, name, span, POINTS, CARRY);
+            let points = read(timeline, name, span, POINTS, CARRY);
             let t = trend(&points).filter(|t| t.rising >= RISING && t.slope > 0.0)?;
             let count = median(points.iter().map(|p| p.1).collect())?.max(1.0);
             Some(t.slope * live / count)
@@ -290,7 +292,7 @@ fn old_agrees(timeline: &Timeline, at: RunTime, growth: &Growth) -> Option<Old> 
     let promoted_points = window::summed(timeline, names::HEAP_PROMOTED, span, POINTS, CARRY);
     let promoted = promoted_points.iter().map(|p| p.1).sum::<f64>() / promoted_points.len().max(1) as f64;
     let promoted_enough = !timeline.has(names::HEAP_PROMOTED) || promoted >= PROMOTED * t.slope;
-    // It may have grown by less than its sample says.
+    // It may have grown by less than its sample says, by half at most (see below).
     let no_faster = t.slope - known_to / window::seconds(span) <= AGREE.end() * growth.trend.slope;
     let agrees = t.rising >= RISING
         && t.slope >= AGREE.start() * growth.trend.slope

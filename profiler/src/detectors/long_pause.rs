@@ -193,8 +193,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         excuse_collections(list, &collections, |at| {
             !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && cpu_is_full(timeline, at)
         });
-        let standstills: Vec<(Span, usize)> =
-            list.iter().filter(|p| !p.is_collection()).map(|p| (p.span, p.sort)).collect();
+        let standstills: Vec<Pause> = list.iter().filter(|p| !p.is_collection()).cloned().collect();
         list.sort_by_key(|p| (p.span.start, p.sort));
         list.dedup_by(|next, open| {
             let one = next.span.start <= open.span.end;
@@ -208,12 +207,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             }
             one
         });
-        // One in which the collector was at work for a moment only is none of its own.
         for pause in list.iter_mut().filter(|p| p.is_collection()) {
-            if collected_in(pause.span, &collections) * 2 < pause.length() {
-                let inside = standstills.iter().filter(|s| !s.0.overlap(pause.span).is_zero());
-                pause.sort = inside.map(|s| s.1).min().unwrap_or(pause.sort);
-            }
+            name_by_what_it_was(pause, &standstills, collected_in(pause.span, &collections));
         }
         list.retain(|p| p.length() >= LEAST_PAUSE || collected_in(p.span, &collections) >= LEAST_COLLECTION);
     }
@@ -243,6 +238,17 @@ fn excuse_collections(list: &mut [Pause], collections: &[(Span, usize)], starved
         if let Some((_, sort)) = longest.filter(|_| collected * 2 >= pause.length()) {
             pause.sort = sort;
         }
+    }
+}
+
+/// One in which the collector was at work for less than half of the time, and for no time that counts by itself, is what else it was.
+fn name_by_what_it_was(pause: &mut Pause, standstills: &[Pause], collected: Duration) {
+    if collected >= LEAST_COLLECTION || collected * 2 >= pause.length() {
+        return;
+    }
+    let overlap = |s: &&Pause| s.span.overlap(pause.span);
+    if let Some(most) = standstills.iter().max_by_key(overlap).filter(|s| !overlap(s).is_zero()) {
+        (pause.sort, pause.what) = (most.sort, most.what.clone());
     }
 }
 

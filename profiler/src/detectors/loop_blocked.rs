@@ -117,7 +117,7 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::Looked(Vec::new());
     }
     let blame = blame(timeline, at, &stalls);
-    let unknown = !timeline.has(names::SERVER_HANDLER) && density(timeline, at, &stalls) < DENSE;
+    let unknown = !timeline.has(names::SERVER_HANDLER) && !dense(timeline, at, &stalls);
     let claims = match blame {
         Some(blame) => vec![claim(timeline, at, &stalls, Some(&blame))],
         None if unknown => vec![claim(timeline, at, &stalls, None)],
@@ -188,7 +188,7 @@ fn since(timeline: &Timeline, stalls: &[Stall], at: RunTime) -> RunTime {
     })
 }
 
-/// Those that are not a pause's. A route is looked for beside none in which the process also paused.
+/// Those of [`all_in`] in which the process did not pause: beside the others no route is looked for.
 fn stalls_in(timeline: &Timeline, span: Span) -> Vec<Stall<'_>> {
     let wide = Span::new(span.start.back(LONGEST), span.end);
     // Stalls in pauses of the process's own are theirs.
@@ -215,15 +215,19 @@ fn all_in(timeline: &Timeline, span: Span) -> impl Iterator<Item = Stall<'_>> {
         .map(|e| Stall { instance: e.instance.as_str(), span: e.span(), function: e.label("function") })
 }
 
-/// Share of the time since the first of `stalls`, of two seconds at most, that the worst process stalled: in a stall with a collection in it
-/// there is no rest either.
-fn density(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> f64 {
+/// Has the loop little time between the stalls, or none between all there were? In one with a collection in it there is no rest either.
+fn dense(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> bool {
+    let all: Vec<Stall> = all_in(timeline, window::last(at, WINDOW_S)).collect();
+    density(stalls, at) >= DENSE || density(&all, at) >= RESTS
+}
+
+/// Share of the time since the first stall, of two seconds at most, that the worst process spent in them.
+fn density(stalls: &[Stall], at: RunTime) -> f64 {
     let from = stalls.iter().map(|s| s.span.start).min().unwrap_or(at).max(at.back(Duration::from_secs(2)));
     let last = stalls.iter().map(|s| s.span.end).max().unwrap_or(at);
     let span = Span::new(from, last.max(from));
-    let all: Vec<Stall> = all_in(timeline, span).collect();
     let of = |instance: &str| {
-        let own = all.iter().filter(|s| s.instance == instance);
+        let own = stalls.iter().filter(|s| s.instance == instance);
         own.map(|s| s.span.overlap(span).as_secs_f64()).sum::<f64>()
     };
     let worst = stalls.iter().map(|s| of(s.instance)).fold(0.0, f64::max);
@@ -306,7 +310,7 @@ fn tick_by_tick<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Op
 
 /// The route whose requests end beside the stalls.
 fn beside_them<'a>(timeline: &'a Timeline, at: RunTime, stalls: &[Stall]) -> Option<Blame<'a>> {
-    let dense = density(timeline, at, stalls) >= DENSE;
+    let dense = dense(timeline, at, stalls);
     if dense && stalls.len() < DENSE_STALLS && !long(stalls) {
         return None;
     }

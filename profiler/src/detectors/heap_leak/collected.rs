@@ -19,9 +19,6 @@ const BEFORE: Duration = Duration::from_millis(1);
 /// Growth up to the collection from which on a share of it means something.
 const LEAST: f64 = 1024.0 * 1024.0;
 
-/// How often it is looked at in a cell of which the least counts.
-const LOOKS: u32 = 4;
-
 /// Lanes that only a collector fills.
 const OF_COLLECTORS: [&str; 3] = [names::HEAP_CAPACITY, names::PAUSE_COLLECTING, names::PAUSE_COLLECTIONS];
 /// So far back before a span a collection is looked for, from which on garbage has come in.
@@ -48,15 +45,13 @@ pub fn untold(timeline: &Timeline, instance: &str) -> bool {
 /// Of all that lives it is the least of each cell: what requests hold for a moment comes on top of what stays, and hides how that grows.
 pub fn cleared(timeline: &Timeline, lane: &str, span: Span, count: u32) -> Vec<(f64, f64)> {
     if lane == names::HEAP_USED {
-        let points = window::summed(timeline, lane, span, count * LOOKS, CARRY);
-        let least = |cell: &[(f64, f64)]| cell.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1));
-        return points.chunks(LOOKS as usize).filter_map(least).collect();
+        return window::summed_least(timeline, lane, span, count, CARRY);
     }
     let points = window::summed(timeline, lane, span, count, CARRY);
     less_garbage(timeline, lane, &window::instances(timeline, lane), span, points)
 }
 
-/// The same of one process alone, at `count` of its samples or a few more, the last one among them.
+/// The same of one process alone, at `count` of its samples or a few more, the last one among them; of all that lives the least of each cell.
 pub fn cleared_of(
     timeline: &Timeline,
     lane: &str,
@@ -67,8 +62,13 @@ pub fn cleared_of(
     let Some(series) = window::of_instance(timeline, lane, instance) else { return Vec::new() };
     let samples = series.within(span);
     let every = (samples.len() / count as usize).max(1);
-    let points = samples.iter().rev().step_by(every).rev().map(|&(t, bytes)| (t.as_secs_f64(), bytes));
-    less_garbage(timeline, lane, &[instance], span, points.collect())
+    let of_cell = |cell: &[(RunTime, f64)]| {
+        let least = cell.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        let (t, bytes) = *if lane == names::HEAP_USED { least? } else { cell.last()? };
+        Some((t.as_secs_f64(), bytes))
+    };
+    let points = samples.rchunks(every).rev().filter_map(of_cell).collect();
+    less_garbage(timeline, lane, &[instance], span, points)
 }
 
 /// The `points` of `lane` of these processes without the garbage in them.
