@@ -3,8 +3,8 @@
 //! goes with it.
 //!
 //! Owns the cache folder. A folder there is complete or not there: it is made under another name first, so that two of
-//! us at once, or one that is killed, leave nothing half done. Knows which faults the twin lacks; what it does is its own matter
-//! (`backend/node/`).
+//! us at once, or one that is killed, leave nothing half done. Knows which faults the twin lacks, and what cannot be held there; what it does is its
+//! own matter (`backend/node/`).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use backend::twin::FILES;
-use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE};
+use backend::{BROKER_VARIABLE, CACHE_VARIABLE, DATABASE_VARIABLE, Held, Hold};
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::plan::RunPlan;
+use timeline::Remedy;
 use timeline::fault::FaultKind;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,6 +69,23 @@ pub fn check_faults(runtime: Runtime, plan: &RunPlan) -> anyhow::Result<()> {
             "--runtime {runtime}: that backend has no fault `{lacked}`; leave out --runtime: the Rust backend has it"
         )
     }))
+}
+
+/// What `remedy` comes to in the twin: the same as in the backend in Rust, where the twin has the same.
+///
+/// # Errors
+/// Why it cannot be carried out.
+pub fn held(remedy: &Remedy) -> Result<Held, String> {
+    let held = backend::held(remedy)?;
+    match held.hold {
+        Hold::OffloadThreads(_) => Err(format!(
+            "{remedy}: these runtimes make the threads of their offload pool once, and no more later"
+        )),
+        Hold::Cure(fault) if !knows(fault) => {
+            Err(format!("{remedy} is the cure of {}, a fault that only the Rust backend has", fault.name()))
+        }
+        _ => Ok(held),
+    }
 }
 
 /// The twin, ready to be started: its runtime is there, its packages are installed. It lacks the token.

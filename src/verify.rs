@@ -18,6 +18,7 @@ use crate::cli::{Cli, Command, ExplainArgs, RunArgs, Runtime};
 use crate::outcome::{Outcome, UserError};
 use crate::run;
 use crate::run::prepare;
+use crate::twin;
 
 /// Runs what `loaded` holds again, with the advice of its findings applied, and compares; gives also how that ends the command.
 pub fn verify(
@@ -75,7 +76,7 @@ fn weigh(finding: &Finding, runtime: Runtime) -> Tried {
     };
     let held = match runtime {
         Runtime::Rust => backend::held(remedy),
-        _ => Err("the backend's twins have no settings that can be held".to_owned()),
+        Runtime::Node | Runtime::Deno | Runtime::Bun => twin::held(remedy),
     };
     match held {
         Ok(held) => Tried::new(finding, Some(remedy.clone()), true, held.how),
@@ -179,7 +180,7 @@ fn file_stem(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::run::prepare::prepare;
-    use timeline::FindingKind;
+    use timeline::{FindingKind, RunTime};
 
     fn parsed(line: &[&str]) -> Command {
         let line = ["dyno"].iter().chain(line);
@@ -284,6 +285,30 @@ mod tests {
         assert_eq!(held, ["F2", "F4", "F5"]);
         assert_eq!(all[2].how, "pool.db.capacity = 27 is held instead, for F2");
         assert_eq!(all[1].how, "it is held");
+    }
+
+    #[test]
+    fn a_twin_is_asked_for_what_it_can_hold_and_nothing_else() {
+        let weighed = |remedy: &Remedy, runtime| {
+            let found = Finding::bare("F1", FindingKind::PoolSaturated, RunTime::ZERO);
+            weigh(&Finding { remedies: vec![remedy.clone()], ..found }, runtime)
+        };
+        for remedy in [
+            Remedy::number("pool.db.capacity", 14.0),
+            Remedy::word("index.purchase(customer)", "created"),
+            Remedy::word("route./login.work", "off-loop"),
+        ] {
+            let (rust, twin) = (weighed(&remedy, Runtime::Rust), weighed(&remedy, Runtime::Bun));
+            assert!(twin.applied && twin == rust, "{twin:?}");
+        }
+        let refused = |remedy: Remedy| {
+            let tried = [Runtime::Node, Runtime::Deno, Runtime::Bun].map(|runtime| weighed(&remedy, runtime));
+            assert!(tried.iter().all(|t| !t.applied && t.how == tried[0].how), "{tried:?}");
+            tried[0].how.clone()
+        };
+        insta::assert_snapshot!(refused(Remedy::number("offload.threads", 8.0)), @"offload.threads = 8: these runtimes make the threads of their offload pool once, and no more later");
+        insta::assert_snapshot!(refused(Remedy::word("heap.requests", "arena")), @"heap.requests = arena is the cure of fragmentation, a fault that only the Rust backend has");
+        insta::assert_snapshot!(refused(Remedy::number("no.such", 1.0)), @"the bundled backend has no setting `no.such`");
     }
 
     #[test]

@@ -10,9 +10,10 @@ mod servers;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use backend::Hold;
 use common::{FEW_ROWS, Guarded, Run, brief, changed, dyno, json, wait_for, whole_machine};
 use serde_json::Value;
 use servers::postgres::Postgres;
@@ -89,7 +90,7 @@ fn ask_once(
     Ok((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned()))
 }
 
-/// It serves, tells of itself, misbehaves when told to, and ends with its input.
+/// It serves, tells of itself, misbehaves when told to, holds what it is told in the words of the shop in Rust, and ends with its input.
 fn obeys(ready: &Value, mut shop: Guarded) {
     assert_eq!(ask(&ready["url"], "GET", "/products/7", "").0, 200);
     assert_eq!(ask(&ready["url"], "GET", "/products/0", "").0, 404);
@@ -102,6 +103,23 @@ fn obeys(ready: &Value, mut shop: Guarded) {
         "{why}"
     );
     assert!(wait_for(PATIENCE, || ask(&ready["probe"], "GET", "/v1/truth", "").1.contains("armed")));
+    let hold = |hold: &Hold| {
+        let hold = serde_json::to_string(hold).unwrap();
+        ask(&ready["probe"], "POST", "/v1/remedies", &hold)
+    };
+    for held in [
+        Hold::PoolCapacity(14),
+        Hold::CacheCapacity(500),
+        Hold::EarlyRefreshes(1.0),
+        Hold::Index { table: "purchase".to_owned(), column: "customer".to_owned() },
+        Hold::Cure(FaultKind::Leak),
+    ] {
+        let (status, answer) = hold(&held);
+        assert_eq!(status, 200, "{answer}");
+    }
+    assert_eq!(hold(&Hold::OffloadThreads(8)).0, 400);
+    // The leak, whose cure is held now.
+    assert!(wait_for(PATIENCE, || ask(&ready["probe"], "GET", "/v1/truth", "").1.contains("ended")));
     drop(shop.0.stdin.take());
     assert!(wait_for(PATIENCE, || shop.0.try_wait().unwrap().is_some_and(|s| s.success())));
 }
@@ -161,8 +179,23 @@ fn a_scenario_runs_against_it() {
 /// part of the sessions, so that twin, database, load and inspector together leave a core free: else that is what they find first, and rightly.
 fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let _machine = whole_machine();
-    let postgres = Postgres::start();
-    let (dir, scenario) = brief(fault.name());
+    let (postgres, dir) = (Postgres::start(), tempfile::tempdir().unwrap());
+    let run = run_valid_on_node(&postgres, dir.path(), fault, changes, &["--attach", "node"]);
+    assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
+    assert!(!run.stdout().contains("not available without an"), "it is seen: {}", run.stdout());
+    let kinds = run.kinds();
+    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
+}
+
+/// Its scenario, changed so, on Node.js; the run lies in `dir`.
+fn run_valid_on_node(
+    postgres: &Postgres,
+    dir: &Path,
+    fault: FaultKind,
+    changes: &[(&str, &str)],
+    flags: &[&str],
+) -> Run {
+    let (_dir, scenario) = brief(fault.name());
     let mut text = std::fs::read_to_string(&scenario).unwrap();
     for (from, to) in changes {
         assert!(text.contains(from), "{} has {from:?}", fault.name());
@@ -170,15 +203,10 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     }
     std::fs::write(&scenario, text).unwrap();
     let attempt = |nth: u32| {
-        let folder = dir.path().join(format!("run-{nth}"));
-        let output = dyno()
-            .args(["run", &scenario, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"])
-            .arg(&folder)
-            .env("XDG_CACHE_HOME", installed_once())
-            .env("DYNO_DATABASE_URL", postgres.url())
-            .envs([FEW_ROWS])
-            .output()
-            .unwrap();
+        let folder = dir.join(format!("run-{nth}"));
+        let mut command = on_node(postgres);
+        command.args(["run", &scenario, "--runtime", "node", "--ui", "none"]).args(flags).arg("--out");
+        let output = command.arg(&folder).output().unwrap();
         Run::of(folder, output)
     };
     let mut run = attempt(1);
@@ -191,10 +219,45 @@ fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
         run = attempt(again);
     }
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
-    assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
-    assert!(!run.stdout().contains("not available without an"), "it is seen: {}", run.stdout());
-    let kinds = run.kinds();
-    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
+    run
+}
+
+/// `dyno` with what the twin needs here.
+fn on_node(postgres: &Postgres) -> Command {
+    let mut command = dyno();
+    command.env("XDG_CACHE_HOME", installed_once()).env("DYNO_DATABASE_URL", postgres.url()).envs([FEW_ROWS]);
+    command
+}
+
+/// As many log-ins as in the catalogue, beside fewer who only look. The fault is ordered again, and its cure held.
+#[test]
+fn its_advice_is_tried() {
+    let _machine = whole_machine();
+    let (postgres, dir) = (Postgres::start(), tempfile::tempdir().unwrap());
+    let fewer = [
+        ("to = 200 ", "to = 80 "),
+        ("sessions = 200\n", "sessions = 80\n"),
+        ("weight = 4\n", "weight = 1\n"),
+    ];
+    let run = run_valid_on_node(&postgres, dir.path(), FaultKind::BlockingCrypto, &fewer, &[]);
+    let again = dir.path().join("again");
+    let mut verify = on_node(&postgres);
+    verify.args(["explain", "--verify", "--json", "--out"]).arg(&again).arg(&run.folder);
+    let output = verify.output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    let v = &told["verification"];
+    let expected = FaultKind::BlockingCrypto.expected().name();
+    let tried = v["tried"].as_array().unwrap().iter().find(|t| t["kind"] == expected);
+    let tried = tried.unwrap_or_else(|| panic!("{v:#}\n{}", run.stdout()));
+    assert_eq!(tried["remedy"]["set"], "route./login.work");
+    assert_eq!(tried["applied"], true, "{v:#}");
+    let truth = std::fs::read_to_string(again.join("truth.jsonl")).unwrap();
+    assert!(truth.contains("armed") && !truth.contains("onset"), "it was ordered in vain: {truth}");
+    // A machine that starves the new run leaves nothing to be said of it.
+    if !v["reason"].as_str().unwrap().starts_with("the new run is invalid") {
+        assert_eq!((tried["gone"].as_bool(), output.status.code()), (Some(true), Some(0)), "{v:#}");
+    }
 }
 
 /// A pool is short whatever its statements take once its connections are lost; of one that is too small a fast machine shows nothing.

@@ -35,7 +35,7 @@ pub use error::BackendError;
 pub use places::{
     BROKER_VARIABLE, BrokerUrl, CACHE_VARIABLE, CacheUrl, DATABASE_VARIABLE, DatabaseUrl, StoreUrl, Stores,
 };
-pub use remedies::{Held, held};
+pub use remedies::{Held, Hold, held};
 pub use settings::{
     CacheMode, CacheSettings, MAX_WORKERS, Notify, Protection, ShopSettings, SupervisorOptions,
 };

@@ -4,6 +4,8 @@
 //! different things. *Values* (a capacity, a number of threads, an index) are set beside the fault, which stays in force: its
 //! lever still moves, and the value held is put in place over it. *Cures* are the other side of a fault's own switch: there
 //! is nothing else that could be set, so the cure runs although the fault is ordered, and whoever asked is told so.
+//!
+//! The twin (`backend/node/remedies.js`) has no such table: it is told a [`Hold`]. So the words here are true of both.
 
 use std::mem::discriminant;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,7 +105,7 @@ const CURES: &[(&str, &str, &str, FaultKind, &str)] = &[
         "",
         "incremental",
         FaultKind::StopTheWorld,
-        "the old generation is compacted in steps of half a millisecond",
+        "the old generation is collected in short steps",
     ),
     (
         "pool.db.give-back",
@@ -150,7 +152,7 @@ const CURES: &[(&str, &str, &str, FaultKind, &str)] = &[
         "the shop asks again after a drawn pause and within a budget; the service stays as slow as it is",
     ),
     ("broker.", ".messages", "cheaper", FaultKind::BrokerBacklog, "each message is signed once"),
-    ("listener.sockets", "", "one-each", FaultKind::UnevenWorkers, "each worker accepts from its own socket"),
+    ("listener.sockets", "", "one-each", FaultKind::UnevenWorkers, "each worker gets connections of its own"),
     (
         "listener.accept",
         "",

@@ -83,6 +83,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "main.js"
     "package-lock.json"
     "package.json"
+    "remedies.js"
     "services/consumers.js"
     "services/desk.js"
     "services/main.js"

@@ -27,7 +27,7 @@ use timeline::{MonoNs, Remedy, RunClock, RunTime};
 
 use crate::backend_process::Backend;
 use crate::ci::Ci;
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Runtime};
 use crate::cores::{self, Split};
 use crate::files::{cannot, make_folder};
 use crate::live::{self, Exports};
@@ -351,7 +351,17 @@ impl Runner<'_> {
     fn hold_remedies(&self) -> anyhow::Result<Vec<String>> {
         let Some(backend) = self.backend else { return Ok(Vec::new()) };
         let control = Control::new(&backend.ready.probe, &backend.token);
-        let hold = |remedy: &Remedy| Ok(format!("held: {remedy}: {}", control.hold(remedy)?.how));
+        let hold = |remedy: &Remedy| {
+            let held = match self.args.runtime {
+                Runtime::Rust => control.hold(remedy)?,
+                Runtime::Node | Runtime::Deno | Runtime::Bun => {
+                    let held = twin::held(remedy).map_err(UserError::wrong)?;
+                    control.hold_in_twin(&held.hold)?;
+                    held
+                }
+            };
+            Ok(format!("held: {remedy}: {}", held.how))
+        };
         self.remedies.iter().map(hold).collect()
     }
 

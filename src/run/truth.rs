@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use backend::Held;
+use backend::{Held, Hold};
 use profiler::sources::direct;
 use scenarios::plan::{Action, ActionPlan, CachePlan, FaultPlan, RunPlan};
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,11 @@ impl Control {
             return Ok(answer.body_mut().read_json()?);
         }
         refused(answer).and_then(|()| anyhow::bail!("the backend gave no answer"))
+    }
+
+    /// The same in the twin, which is told what the setting comes to.
+    pub fn hold_in_twin(&self, hold: &Hold) -> anyhow::Result<()> {
+        refused(self.told(self.agent.post(self.at("remedies"))).send_json(hold)?)
     }
 
     fn carry_out(&self, order: &Planned) -> anyhow::Result<()> {

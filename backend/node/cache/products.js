@@ -23,6 +23,8 @@ const SAME_MS = 20;
 
 /** @typedef {{ value: object, expiresMs: number, loadMs: number }} Entry `expiresMs` since 1970: workers share it */
 
+/** @typedef {(how: import('./settings.js').CacheSettings) => import('./settings.js').CacheSettings} Change */
+
 /**
  * Told how many entries went, and why: to make room, because their time was over (a store elsewhere does not say), removed by the shop.
  * @typedef {{ evicted: (entries: number) => void, expired: (entries: number) => void, removed: (entries: number) => void }} Watch
@@ -31,7 +33,13 @@ const SAME_MS = 20;
 export class ProductCache {
   #entries;
   #settings;
+  /** How it is set to work. */
+  #asSet;
+  /** How it works: so, but for what is held. */
   #how;
+  /** What becomes of any setting, by who holds that. @type {Map<string, Change>} */
+  #held = new Map();
+  #heldCapacity;
   #faults;
   #meter;
   #read;
@@ -47,6 +55,7 @@ export class ProductCache {
   constructor(entries, settings, how, faults, meter, read) {
     this.#entries = entries;
     this.#settings = settings;
+    this.#asSet = how;
     this.#how = how;
     this.#faults = faults;
     this.#meter = meter;
@@ -61,9 +70,21 @@ export class ProductCache {
     return this.#settings.cacheCapacity;
   }
 
-  /** How it works from now on. Entries that are there keep their time. */
+  /** How it works from now on, but for what is held. Entries that are there keep their time. */
   set(how) {
-    this.#how = how;
+    this.#asSet = how;
+    this.#settle();
+  }
+
+  /** Changes how it works, whatever it is set to from now on; of what `who` holds the newest counts. @param {Change} change */
+  hold(who, change) {
+    this.#held.delete(who);
+    this.#held.set(who, change);
+    this.#settle();
+  }
+
+  #settle() {
+    this.#how = [...this.#held.values()].reduce((how, change) => change(how), this.#asSet);
   }
 
   /** The detail of product `id`; undefined when there is none. */
@@ -115,7 +136,13 @@ export class ProductCache {
   }
 
   resize(capacity) {
-    this.#entries.resize(capacity);
+    this.#entries.resize(this.#heldCapacity ?? capacity);
+  }
+
+  /** It may keep so many entries from now on, whatever anybody wants. */
+  holdCapacity(capacity) {
+    this.#heldCapacity = capacity;
+    this.resize(capacity);
   }
 
   /** All entries that are there expire at this time; gives how many those are. */

@@ -22,7 +22,7 @@ function make(how, entries = new MemoryCache(1_000, { evicted() {}, expired() {}
   const faults = new Faults(OF_SHOP, (_, what, at) => made.told.push({ what, at }));
   const meter = new CacheMeter(new Lanes('shop-0'), 'products');
   made.products = new ProductCache(entries, settings, { ...CACHE, ...how }, faults, meter, from ?? read);
-  made.avalanche = faults.avalanche;
+  Object.assign(made, { avalanche: faults.avalanche, stampede: faults.stampede });
   return made;
 }
 
@@ -35,6 +35,28 @@ test('an early refresh that fails refuses nobody: the entry is still good', asyn
   assert.deepEqual(await made.products.get(7), { id: 7 });
   assert.equal(made.loads, 2, 'it was tried');
   await assert.rejects(made.products.get(8), /busy/, 'one that is not there');
+});
+
+test('what is held counts more than settings and faults: early refreshes, one load for many, room', async (t) => {
+  t.mock.method(Math, 'random', () => 1 - 2 ** -52);
+  const entries = new MemoryCache(1_000, { evicted() {}, expired() {}, removed() {} });
+  const made = make({ protection: 'none', jitter: 0 }, entries);
+  const { products } = made;
+  const together = (id) => Promise.all(Array.from({ length: 5 }, () => products.get(id)));
+  await together(1);
+  assert.equal(made.loads, 5);
+  made.stampede.holdCure(made);
+  products.set({ ...CACHE, protection: 'none', jitter: 0, 'ttl-ms': 5_000 });
+  await together(2);
+  assert.equal(made.loads, 6);
+  products.hold('early-refreshes', (how) => ({ ...how, protection: 'xfetch', beta: 10 }));
+  products.set({ ...CACHE, jitter: 0, 'ttl-ms': 5_000 });
+  await products.get(2);
+  assert.equal(made.loads, 7);
+  products.holdCapacity(1);
+  products.resize(products.plannedCapacity);
+  await products.get(3);
+  assert.equal(entries.size, 1);
 });
 
 test('who waits in vain for the load of another is told to try again', async () => {

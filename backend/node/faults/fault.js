@@ -1,7 +1,8 @@
 /**
  * One fault: on or off for a span, with its life written down as it truly was: armed, first effect, ended.
  *
- * A fault's file holds the fault and its cure side by side; off means that the cure runs. Knobs are numbers within a range.
+ * A fault's file holds the fault and its cure side by side; off means that the cure runs. Knobs are numbers within a range. While the cure is
+ * held (`remedies.js`), a fault that is ordered stays off: that it was armed is all there is to write down.
  */
 import { mono } from '../clock.js';
 
@@ -21,6 +22,9 @@ export class Fault {
   #knobs = {};
   #arms = 0;
   #begun = false;
+  #isCured = false;
+  /** By order, and until its end: it is on then, unless its cure is held. */
+  ordered = false;
   on = false;
 
   /** @param {(fault: string, what: Truth['what'], at: number) => void} tell */
@@ -34,7 +38,7 @@ export class Fault {
   }
 
   /**
-   * Switches on. Gives the number with which its timer may end it; one that is on already ends, and begins anew.
+   * Switches on, unless its cure is held. Gives the number with which its timer may end it; one that is on already ends, and begins anew.
    * @param {Order} order
    * @param {import('../shop/index.js').Shop} shop
    */
@@ -42,9 +46,10 @@ export class Fault {
     this.end(undefined, shop);
     this.#knobs = order.knobs ?? {};
     this.#begun = false;
-    this.on = true;
+    this.ordered = true;
+    this.on = !this.#isCured;
     this.#tell('armed');
-    this.begin(shop);
+    if (this.on) this.begin(shop);
     return ++this.#arms;
   }
 
@@ -57,7 +62,20 @@ export class Fault {
 
   /** Switches off: the arm of this number, or whichever is on. */
   end(arm, shop) {
-    if (!this.on || (arm !== undefined && arm !== this.#arms)) return;
+    if (!this.ordered || (arm !== undefined && arm !== this.#arms)) return;
+    this.ordered = false;
+    this.#stop(shop);
+  }
+
+  /** Its cure runs from now on, whatever is ordered. */
+  holdCure(shop) {
+    this.#isCured = true;
+    this.#stop(shop);
+    this.cured(shop);
+  }
+
+  #stop(shop) {
+    if (!this.on) return;
     this.on = false;
     this.#tell('ended');
     this.finish(shop);
@@ -68,6 +86,9 @@ export class Fault {
 
   /** What puts the cure back. */
   finish(_shop) {}
+
+  /** What is done once when the cure comes to be held. */
+  cured(_shop) {}
 
   /** Puts right what a process of the same name that has died may have left behind. */
   settle(_shop) {}

@@ -18,6 +18,7 @@ import { PrototypePollution } from './prototype-pollution.js';
 import { FdExhausted } from './fd-exhausted.js';
 import { OffloadSaturated } from './offload-saturated.js';
 import { RegexBacktracking } from './regex-backtracking.js';
+import { RetryStorm } from './retry-storm.js';
 import { SerialQueries } from './serial-queries.js';
 import { Stampede } from './stampede.js';
 import { Ranking } from '../shop/ranking.js';
@@ -100,6 +101,39 @@ test('mistakes in an order are named', () => {
   assert.match(said(JSON.parse('{"name":"leak","for_ms":1,"__proto__":{}}')), /^unknown field `__proto__`/);
   assert.match(said({ name: 'leak', for_ms: 1, knobs: { bytes: 1 } }), /^knob `bytes` of fault leak is 1, expected 1024 to 1048576 \(/);
   for (const bad of [null, [], 'x', 7, {}, { name: {} }, { name: 'leak' }, { name: 'leak', for_ms: 1, knobs: [] }]) assert.equal(typeof said(bad), 'string');
+});
+
+test('a fault whose cure is held stays off, whatever is ordered, and that it was armed is all there is to tell', () => {
+  const { on, told } = make(Churn);
+  on.draw(7);
+  on.holdCure();
+  assert.deepEqual([on.on, told], [false, ['armed', 'onset', 'ended']]);
+  on.end();
+  const again = on.arm({ name: 'churn', for_ms: 1, knobs: {} });
+  on.draw(7);
+  assert.ok(!on.on && on.ordered);
+  on.end(again);
+  on.end();
+  assert.ok(!on.ordered);
+  assert.deepEqual(told, ['armed', 'onset', 'ended', 'armed']);
+});
+
+test('retry-storm: with its cure held the service is as slow, and it is the shop that asks otherwise', async () => {
+  const { off, on, told } = make(RetryStorm, { tries: 8, signatures: 20 });
+  const asked = [];
+  const refused = async (signatures) => {
+    asked.push(signatures);
+    throw new Error('busy');
+  };
+  const ask = (fault) => assert.rejects(fault.ask({ spaced: (call) => call() }, refused, () => {}), /busy/);
+  await ask(off);
+  await ask(on);
+  assert.deepEqual(asked.splice(0), [1, ...Array(8).fill(20)]);
+  on.holdCure();
+  await ask(on);
+  on.end();
+  await ask(on);
+  assert.deepEqual([asked, told], [[20, 1], ['armed', 'onset', 'ended']]);
 });
 
 test('blocking-crypto: the loop turns while the cure hashes, and stands still while the fault does', async () => {

@@ -89,11 +89,16 @@ export class Faults {
    * @param {import('./fault.js').Order} order
    */
   arm(order, shop) {
-    const fault = this.#all().find((f) => f.constructor.kind === order.name);
+    const fault = this.#find(order.name);
     if (!fault) return;
     const number = fault.arm(order, shop);
     clearTimeout(this.#timers.get(fault));
     this.#timers.set(fault, setTimeout(() => fault.end(number, shop), order.for_ms));
+  }
+
+  /** Has the cure of a fault run from now on, whatever is ordered, if it is one of this process. */
+  cure(kind, shop) {
+    this.#find(kind)?.holdCure(shop);
   }
 
   /** Puts right what this process's forerunner may have left behind, but for what is ordered now. */
@@ -106,6 +111,10 @@ export class Faults {
       clearTimeout(this.#timers.get(fault));
       fault.end(undefined, shop);
     }
+  }
+
+  #find(kind) {
+    return this.#all().find((f) => f.constructor.kind === kind);
   }
 
   #all() {

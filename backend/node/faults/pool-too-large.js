@@ -13,7 +13,10 @@ export class PoolTooLarge extends Fault {
   };
 
   begin(shop) {
-    shop.database.resize(PoolTooLarge.kind, Math.round(this.knob('capacity')));
+    const capacity = Math.round(this.knob('capacity'));
+    shop.database.resize(PoolTooLarge.kind, capacity);
+    // Another size may be held over this one.
+    if (shop.database.capacity !== capacity) return;
     // A server refuses when it has no more; then they are as many as it gave.
     void shop.database.openAll().catch(() => {}).then(() => this.tookEffect());
   }

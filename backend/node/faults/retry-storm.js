@@ -3,7 +3,7 @@
  *
  * The fault slows the service that makes invoices, so that it must refuse some, and asks again at once, as often as its knob says: the more is
  * refused, the more is asked. The cure asks again after a pause that is drawn, and only as long as a budget allows (`shop/retry.js`), so a
- * service in need gets a tenth more calls and not many times as many.
+ * service in need gets a tenth more calls and not many times as many. Where the cure is held against the fault, the service is as slow.
  */
 import { Fault } from './fault.js';
 
@@ -21,8 +21,8 @@ export class RetryStorm extends Fault {
    * @param {() => void} again told of each further try
    */
   async ask(budget, call, again) {
-    if (!this.on) return budget.spaced(() => call(1), again);
-    const signatures = Math.round(this.knob('signatures'));
+    const signatures = this.ordered ? Math.round(this.knob('signatures')) : 1;
+    if (!this.on) return budget.spaced(() => call(signatures), again);
     for (let tries = Math.round(this.knob('tries')); tries > 1; tries--) {
       try {
         return await call(signatures);

@@ -12,6 +12,12 @@ export class Stampede extends Fault {
 
   #flights = new Map();
 
+  /** Without the fault, too, the cache may be set to let all load who miss. */
+  cured(shop) {
+    const isOpen = ({ protection }) => protection === 'none' || protection === 'xfetch';
+    shop.products.hold(Stampede.kind, (how) => (isOpen(how) ? { ...how, protection: 'single-flight' } : how));
+  }
+
   /**
    * The fault: load, whoever else does.
    * @template T

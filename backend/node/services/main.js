@@ -7,6 +7,7 @@ import { Agent } from '../agent/index.js';
 import { Queues } from '../broker/queue.js';
 import { Faults, OF_SERVICES } from '../faults/index.js';
 import { createServer } from '../http/server.js';
+import { putInPlace } from '../remedies.js';
 import { giveUp, obey, report, tell, truthsOf } from '../worker/child.js';
 import { Consumers } from './consumers.js';
 import { Desk } from './desk.js';
@@ -35,6 +36,7 @@ async function start(settings) {
 obey({
   settings: start,
   arm: (order) => faults?.arm(order),
+  hold: (hold) => faults && putInPlace(hold, faults),
   endFaults(ticket) {
     faults?.endAll();
     tell({ ended: ticket });

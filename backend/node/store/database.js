@@ -2,7 +2,7 @@
  * The database as routes see it: a metered pool, and the way of a statement through it.
  *
  * Owns how long is waited for a connection. How large the pool is, and whether it is used at all, is a choice between
- * faults and their cures (`faults/pool-too-small.js`, `pool-too-large.js`, `connect-per-request.js`).
+ * faults and their cures (`faults/pool-too-small.js`, `pool-too-large.js`, `connect-per-request.js`), unless its size is held (`remedies.js`).
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { visit } from '../agent/traffic.js';
@@ -30,6 +30,8 @@ export class Database {
   #settings;
   /** Sizes that the pool is wanted to have for a while, by whom, the newest last. */
   #wanted = new Map();
+  /** The size that is held against them. */
+  #held;
 
   /**
    * @param {import('./sqlite.js').SqliteDriver | import('./postgres.js').PostgresDriver} driver
@@ -92,8 +94,14 @@ export class Database {
   restore(who) {
     this.#wanted.delete(who);
     this.#settleSize();
-    // Whoever wants more than was planned wants them open.
-    if (this.capacity > this.plannedCapacity) void this.openAll().catch(() => {});
+    this.#openMore();
+  }
+
+  /** Gives the pool a size that counts more than what anybody wants, from now on. */
+  hold(capacity) {
+    this.#held = capacity;
+    this.#settleSize();
+    this.#openMore();
   }
 
   /** A connection of one's own, until `release` is called. */
@@ -171,9 +179,14 @@ export class Database {
   }
 
   #settleSize() {
-    this.capacity = [...this.#wanted.values()].at(-1) ?? this.plannedCapacity;
+    this.capacity = this.#held ?? [...this.#wanted.values()].at(-1) ?? this.plannedCapacity;
     this.meter.setCapacity(this.capacity);
     this.#pool.resize(this.capacity);
+  }
+
+  /** Whoever wants more than was planned wants them open. */
+  #openMore() {
+    if (this.capacity > this.plannedCapacity) void this.openAll().catch(() => {});
   }
 }
 

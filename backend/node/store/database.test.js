@@ -50,6 +50,24 @@ test('of two sizes of the pool the newest holds, and at its end the other one ag
   assert.equal(database.capacity, SHOP.poolCapacity);
 });
 
+test('a size that is held counts more than what faults want, and a pool too large is none', async () => {
+  const { seen, shop } = make();
+  const { database, faults } = shop;
+  const order = (fault, capacity) => fault.arm({ name: fault.constructor.kind, for_ms: 1, knobs: { capacity } }, shop);
+  order(faults.poolTooSmall, 1);
+  database.hold(14);
+  assert.equal(database.capacity, 14);
+  await waitFor(() => seen.open === 14);
+  order(faults.poolTooLarge, 40);
+  faults.poolTooSmall.end(undefined, shop);
+  assert.equal(database.capacity, 14);
+  faults.poolTooLarge.end(undefined, shop);
+  database.hold(9);
+  assert.equal(database.capacity, 9);
+  await waitFor(() => seen.open === 9);
+  assert.deepEqual(seen.told.filter((line) => line.startsWith('pool-too-large')), ['pool-too-large armed', 'pool-too-large ended']);
+});
+
 test('whoever the server does not let in has not given up waiting', async () => {
   const { seen, lanes, shop } = make({ ...SHOP, poolCapacity: 1, poolPatienceMs: 30 });
   const { database } = shop;

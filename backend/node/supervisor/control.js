@@ -6,6 +6,7 @@
  * | `POST /v1/faults` | switches a fault on, for a span |
  * | `DELETE /v1/faults` | ends all faults; answers when their truth is here, or 504 when a worker does not tell it |
  * | `GET /v1/cache`, `PUT /v1/cache` | how the cache works; of what is put, what is not given is the default |
+ * | `POST /v1/remedies` | holds something against whatever faults do, as `remedies.js` knows it; answers with it |
  * | `GET /v1/truth?since=N` | what truly happened, from line N on |
  * | `GET /v1/instances`, `GET /v1/instances/NAME/samples?since=SEQ` | the workers, and what their agents say |
  * | `GET /v1/services` | what e-mail and billing have done |
@@ -22,6 +23,7 @@ import { Routes } from '../http/routes.js';
 import { createServer } from '../http/server.js';
 import { param, wholeText } from '../http/shape.js';
 import { guarded } from '../http/token.js';
+import { checkedHold } from '../remedies.js';
 import { checkedOrder, isByHand } from './orders.js';
 import { VERSION } from './ticks.js';
 
@@ -58,6 +60,11 @@ export function createControl({ crew, truths, byHand, token, shutdown }) {
     'PUT /v1/cache': async ({ request }) => {
       crew.cache = checkedCache(parseJson(await readText(request, MAX_BODY)), crew.sharesCache);
       return crew.cache;
+    },
+    'POST /v1/remedies': async ({ request }) => {
+      const hold = checkedHold(parseJson(await readText(request, MAX_BODY)));
+      crew.hold(hold);
+      return { hold };
     },
     'GET /v1/truth': async (call) => truths.since(since(call)),
     'GET /v1/instances': async () => ({ version: VERSION, service: 'shop', instances: crew.instances }),

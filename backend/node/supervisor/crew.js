@@ -4,6 +4,7 @@ import cluster from 'node:cluster';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { mono } from '../clock.js';
+import { nameOf } from '../remedies.js';
 import { GRACE, RETIREMENT, SHOP } from '../settings.js';
 import { Ticks } from './ticks.js';
 
@@ -65,6 +66,8 @@ export class Crew {
   #tickets = 0;
   /** How the cache works, for workers that are started later, too. */
   #cache;
+  /** What is held against faults, by its name: by workers that are started later, too. @type {Map<string, import('../remedies.js').Hold>} */
+  #holds = new Map();
 
   /**
    * @param {object} origin what all workers have in common: `listen`, `workers`, `file`, `cacheUrl`, `cachePrefix`, `cache`, `queues`, `secret`, `services`
@@ -126,6 +129,15 @@ export class Crew {
   set cache(how) {
     this.#cache = how;
     this.#tellAll({ cache: how });
+  }
+
+  /** Holds something against faults in every worker, from now on. @param {import('../remedies.js').Hold} hold */
+  hold(hold) {
+    const name = nameOf(hold);
+    // Last, as for those who have the others already.
+    this.#holds.delete(name);
+    this.#holds.set(name, hold);
+    this.#tellAll({ hold });
   }
 
   /** Hands a fault to everybody; each knows its own. */
@@ -251,9 +263,10 @@ export class Crew {
     if (life.dead) this.#endFaultsOf(member, life);
   }
 
-  /** The faults of a process end with it at the latest. */
+  /** The faults of a process end with it at the latest. What it was ordered in vain, since its cure is held, never began, and so has no end. */
   #endFaultsOf(member, life) {
-    for (const fault of life.faults) this.#truths.write({ fault, instance: member.name, what: 'ended', at: mono() });
+    const begun = [...life.faults].filter((fault) => !this.#holds.has(nameOf({ cure: fault })));
+    for (const fault of begun) this.#truths.write({ fault, instance: member.name, what: 'ended', at: mono() });
     life.faults.clear();
   }
 
@@ -266,6 +279,7 @@ export class Crew {
     }
     // They may have been changed while it opened its stores.
     life.worker.send({ cache: this.#cache });
+    for (const hold of this.#holds.values()) life.worker.send({ hold });
     for (const order of this.#remaining()) life.worker.send({ arm: order });
     // Last, so that it knows which faults are on.
     if (member.generation > 0) life.worker.send({ settle: true });

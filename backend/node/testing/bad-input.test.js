@@ -215,6 +215,7 @@ test('the shop refuses bad input to every route, with a reason', async () => {
 const ORDERS = {
   'POST /v1/faults': ['{}', '["leak",1000,{}]', '{"name":"leak"}', '{"for_ms":1000}', '{"name":"meteor","for_ms":1000}', '{"name":7,"for_ms":1000}', '{"name":"leak","for_ms":0}', '{"name":"leak","for_ms":1.5}', '{"name":"leak","for_ms":"1000"}', '{"name":"leak","for_ms":86400001}', '{"name":"leak","for_ms":1000,"more":1}', '{"name":"leak","for_ms":1000,"knobs":null}', '{"name":"leak","for_ms":1000,"knobs":{"speed":1}}', '{"name":"leak","for_ms":1000,"knobs":{"bytes":1e999}}'],
   'PUT /v1/cache': ['[5]', '{"ttl-ms":0}', '{"ttl-ms":"5"}', '{"ttl":5}', '{"mode":"aside"}', '{"protection":"lock"}', '{"jitter":1.5}', '{"beta":null}'],
+  'POST /v1/remedies': ['{}', '["pool-capacity",3]', '{"pool.db.capacity":3}', '{"pool-capacity":0}', '{"pool-capacity":3.5}', '{"pool-capacity":"3"}', '{"pool-capacity":1001}', '{"pool-capacity":3,"cure":"leak"}', '{"offload-threads":8}', '{"cache-capacity":null}', '{"early-refreshes":99}', '{"early-refreshes":{}}', '{"index":null}', '{"index":"purchase(customer)"}', '{"index":{"table":"purchase"}}', '{"index":{"table":"purchase; DROP TABLE price","column":"customer"}}', '{"index":{"table":{"toString":1},"column":[]}}', '{"index":{"table":"purchase","column":"customer","more":1}}', '{"cure":7}', '{"cure":"meteor"}', '{"cure":"frozen"}', '{"cure":"__proto__"}'],
 };
 
 const INSTANCES = {

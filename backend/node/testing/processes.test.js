@@ -30,10 +30,10 @@ async function many(count, path, token) {
 }
 
 /** The values of a lane that are kept, oldest first, of each worker. */
-async function values(lane) {
+async function values(lane, of = shop) {
   const found = [];
   for (const name of ['shop-0', 'shop-1']) {
-    const { json } = await shop.order('GET', `/v1/instances/${name}/samples`);
+    const { json } = await of.order('GET', `/v1/instances/${name}/samples`);
     const index = json.lanes.findIndex((l) => l.name === lane);
     found.push(json.ticks.flatMap((t) => t.values.filter(([i]) => i === index).map(([, v]) => v)));
   }
@@ -41,8 +41,8 @@ async function values(lane) {
 }
 
 /** Is the lane's newest value, of every worker, as it should be? */
-async function now(lane, isRight) {
-  return (await values(lane)).every((kept) => kept.length > 0 && isRight(kept.at(-1)));
+async function now(lane, isRight, of = shop) {
+  return (await values(lane, of)).every((kept) => kept.length > 0 && isRight(kept.at(-1)));
 }
 
 test('control wants its token, and refuses what it does not understand', async () => {
@@ -514,6 +514,38 @@ test('the faults of a process end with it', async () => {
   for (const fault of ['leak', 'broker-backlog']) assert.deepEqual(of(lines, fault), ['armed', 'ended', 'armed']);
   assert.equal((await shop.order('DELETE', '/v1/faults')).status, 200);
   for (const fault of ['leak', 'broker-backlog']) assert.deepEqual(of(await points(), fault), ['armed', 'ended', 'armed', 'ended']);
+});
+
+test('what is held counts more than what is ordered, in workers that are started later, too', async (t) => {
+  const { url } = await own('held');
+  const held = await RunningShop.start({ env: { DYNO_DATABASE_URL: url }, more: ['--rows', '1000'] });
+  t.after(() => held.child.kill('SIGKILL'));
+  const index = { index: { table: 'purchase', column: 'customer' } };
+  for (const hold of [{ 'pool-capacity': 3 }, { cure: 'leak' }, { cure: 'broker-backlog' }, index, { 'pool-capacity': 14 }]) {
+    const { status, json } = await held.order('POST', '/v1/remedies', hold);
+    assert.deepEqual([status, json], [200, { hold }]);
+  }
+  for (const name of ['pool-too-large', 'leak', 'broker-backlog', 'missing-index']) await held.order('POST', '/v1/faults', { name, for_ms: 600_000 });
+  const told = async (line) => (await held.truth()).filter((l) => l === line).length;
+  await waitFor(async () => (await told('missing-index shop-0 onset')) === 1 && (await told('leak shop-1 armed')) === 1);
+  const indexes = () => shop.postgres.ask("SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE tablename = 'purchase'", url);
+  await waitFor(() => indexes() === 'operators_purchase_by_customer purchase_pkey');
+  await waitFor(() => now('pool.db.capacity', (v) => v === 14, held));
+  await held.logIn();
+  const pids = async () => (await held.order('GET', '/v1/instances')).json.instances.map((i) => i.pid);
+  const killed = (await pids()).filter((_, nth) => nth !== 1);
+  killed.forEach((pid) => process.kill(pid, 'SIGKILL'));
+  await waitFor(async () => (await told('leak shop-0 armed')) === 2 && (await told('broker-backlog services-0 armed')) === 2);
+  assert.equal((await held.order('POST', '/v1/reload')).status, 200);
+  await waitFor(async () => (await told('leak shop-1 armed')) === 2);
+  await waitFor(() => now('pool.db.capacity', (v) => v === 14, held));
+  await waitFor(async () => (await held.get('/readyz').catch(() => ({}))).status === 200);
+  await held.logIn();
+  assert.equal((await held.order('DELETE', '/v1/faults')).status, 200);
+  await waitFor(() => indexes() === 'operators_purchase_by_customer purchase_by_customer purchase_pkey');
+  const lines = (await held.truth()).filter((l) => /^(leak|broker-backlog|pool-too-large) /.test(l));
+  assert.deepEqual([...new Set(lines.map((l) => l.replace(/ \S+ /, ' ')))].sort(), ['broker-backlog armed', 'leak armed', 'pool-too-large armed', 'pool-too-large ended']);
+  assert.equal(await held.end(), 0);
 });
 
 for (const [whose, nth] of Object.entries(GIVEN_BACK)) {

@@ -2,7 +2,7 @@
  * A process that a supervisor has started: it listens to it, reports to it, and ends with it.
  *
  * Supervisor and child are always of the same release, so what they tell each other may change freely: `{ settings }` first, then
- * `{ arm }`, `{ settle }`, `{ cache }`, `{ priceChanged }`, `{ endFaults }`, `{ retire }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`,
+ * `{ arm }`, `{ settle }`, `{ cache }`, `{ hold }`, `{ priceChanged }`, `{ endFaults }`, `{ retire }`, `{ drain }`; back come `{ hello }`, `{ ready }`, `{ failed }`, `{ truth }`, `{ ended }`,
  * `{ priceChanged }`, `{ tick }` and `{ leaving }`, which is answered with `{ leave }`.
  */
 

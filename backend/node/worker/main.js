@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Agent } from '../agent/index.js';
 import { Faults, OF_SHOP } from '../faults/index.js';
 import { drain } from '../http/server.js';
+import { putInPlace } from '../remedies.js';
 import { GRACE, RETIREMENT } from '../settings.js';
 import { Shop } from '../shop/index.js';
 import { hear } from '../shop/price.js';
@@ -44,6 +45,7 @@ const orders = {
   arm: (order) => shop && !ending && faults.arm(order, shop),
   settle: () => shop && faults.settleAll(shop),
   cache: (how) => shop?.products.set(how),
+  hold: (hold) => shop && putInPlace(hold, faults, shop),
   priceChanged: (change) => shop && hear(shop, change),
   endFaults(ticket) {
     if (shop) faults.endAll(shop);
