@@ -118,8 +118,10 @@ fn obeys(ready: &Value, mut shop: Guarded) {
         assert_eq!(status, 200, "{answer}");
     }
     assert_eq!(hold(&Hold::OffloadThreads(8)).0, 400);
-    // The leak, whose cure is held now.
+    // The leak, whose cure is held now, and no worker that died of it.
     assert!(wait_for(PATIENCE, || ask(&ready["probe"], "GET", "/v1/truth", "").1.contains("ended")));
+    let (_, instances) = ask(&ready["probe"], "GET", "/v1/instances", "");
+    assert!(instances.contains(r#""deaths":0"#) && !instances.contains(r#""deaths":1"#), "{instances}");
     drop(shop.0.stdin.take());
     assert!(wait_for(PATIENCE, || shop.0.try_wait().unwrap().is_some_and(|s| s.success())));
 }
@@ -253,7 +255,8 @@ fn its_advice_is_tried() {
     assert_eq!(tried["remedy"]["set"], "route./login.work");
     assert_eq!(tried["applied"], true, "{v:#}");
     let truth = std::fs::read_to_string(again.join("truth.jsonl")).unwrap();
-    assert!(truth.contains("armed") && !truth.contains("onset"), "it was ordered in vain: {truth}");
+    let told = |what: &str| truth.contains(what);
+    assert!(told("armed") && !told("onset") && !told("ended"), "it was ordered in vain: {truth}");
     // A machine that starves the new run leaves nothing to be said of it.
     if !v["reason"].as_str().unwrap().starts_with("the new run is invalid") {
         assert_eq!((tried["gone"].as_bool(), output.status.code()), (Some(true), Some(0)), "{v:#}");

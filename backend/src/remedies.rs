@@ -142,7 +142,7 @@ const CURES: &[(&str, &str, &str, FaultKind, &str)] = &[
         ".calls",
         "published",
         FaultKind::SlowDownstream,
-        "the shop leaves e-mails to the broker; the service stays as slow as it is",
+        "the shop leaves e-mails to the broker",
     ),
     (
         "downstream.",

@@ -136,13 +136,13 @@ export class ProductCache {
   }
 
   resize(capacity) {
-    this.#entries.resize(this.#heldCapacity ?? capacity);
+    if (this.#heldCapacity === undefined) this.#entries.resize(capacity);
   }
 
   /** It may keep so many entries from now on, whatever anybody wants. */
   holdCapacity(capacity) {
     this.#heldCapacity = capacity;
-    this.resize(capacity);
+    this.#entries.resize(capacity);
   }
 
   /** All entries that are there expire at this time; gives how many those are. */

@@ -18,7 +18,7 @@ export class BlockingCrypto extends Fault {
 
   /** The password's hash. */
   hash(password, salt) {
-    const rounds = this.on ? Math.round(this.knob('cost')) : 1;
+    const rounds = this.ordered ? Math.round(this.knob('cost')) : 1;
     return this.strikes() ? this.#onTheLoop(password, salt, rounds) : offloaded(password, salt, rounds);
   }
 

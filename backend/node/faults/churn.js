@@ -22,7 +22,7 @@ export class Churn extends Fault {
 
   /** The picture of product `id`, large. */
   draw(id) {
-    const layers = this.on ? Math.round(this.knob('layers')) : LAYERS;
+    const layers = this.ordered ? Math.round(this.knob('layers')) : LAYERS;
     const under = this.on ? new Uint8Array(CANVAS_BYTES) : this.#under.fill(0);
     for (let layer = 0; layer < layers; layer++) {
       const over = this.on ? new Uint8Array(CANVAS_BYTES) : this.#over.fill(0);

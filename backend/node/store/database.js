@@ -94,7 +94,7 @@ export class Database {
   restore(who) {
     this.#wanted.delete(who);
     this.#settleSize();
-    this.#openMore();
+    if (this.#held === undefined) this.#openMore();
   }
 
   /** Gives the pool a size that counts more than what anybody wants, from now on. */

@@ -39,7 +39,7 @@ impl Claim {
 /// Is it the password?
 pub async fn check(faults: &Faults, claim: Claim) -> Result<bool, JoinError> {
     let switch = &faults[FaultKind::BlockingCrypto];
-    let cost = switch.order().map_or(1, |order| whole(&order, "cost"));
+    let cost = switch.ordered().map_or(1, |order| whole(&order, "cost"));
     if switch.meets().is_none() {
         return check_offloaded(claim, cost).await;
     }

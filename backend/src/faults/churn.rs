@@ -38,7 +38,7 @@ impl Canvases {
                 switch.took_effect();
                 draw_anew(id, whole(&order, "layers"))
             }
-            None => self.draw_again(id, LAYERS),
+            None => self.draw_again(id, switch.ordered().map_or(LAYERS, |order| whole(&order, "layers"))),
         }
     }
 

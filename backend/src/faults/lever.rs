@@ -6,6 +6,7 @@ use timeline::fault::{FaultKind, FaultOrder};
 
 use super::{Faults, LEVERS, missing_index};
 use crate::remedies::{Hold, Holds};
+use crate::settings::CacheSettings;
 use crate::shop::Shop;
 use crate::wire::Role;
 
@@ -56,17 +57,20 @@ impl Levers {
         levers
     }
 
-    /// Holds a setting from now on, over whatever a lever does.
+    /// Holds a setting from now on, over whatever a lever does. A fault that runs ends where its cure comes to be held.
     pub fn hold(&self, hold: Hold) {
+        let cure = if let Hold::Cure(fault) = hold { Some(fault) } else { None };
         self.holds.add(hold, self.shop.as_deref());
+        if let Some(fault) = cure.filter(|fault| self.holds.cures(*fault, self.role())) {
+            self.end(fault, None);
+        }
     }
 
-    /// Begins a fault. Gives the number with which its timer may end it; none if it is not this process's, or its cure is held.
+    /// Begins a fault, unless its cure is held. Gives the number with which its timer may end it; none if it is not this process's.
     pub fn arm(&self, order: &FaultOrder) -> Option<u64> {
         let lever = self.find(order.name)?;
         if self.holds.cures(lever.kind, self.role()) {
-            self.faults[lever.kind].arm_in_vain();
-            return None;
+            return Some(self.faults[lever.kind].arm_in_vain(order));
         }
         let number = self.faults[lever.kind].arm(order);
         if let Some(shop) = &self.shop {
@@ -83,6 +87,14 @@ impl Levers {
             && let Some(shop) = &self.shop
         {
             (lever.end)(shop);
+            self.holds.put_in_place(shop);
+        }
+    }
+
+    /// How the cache works from now on, but for what is held.
+    pub fn set_cache(&self, settings: CacheSettings) {
+        if let Some(shop) = &self.shop {
+            shop.products.set(settings);
             self.holds.put_in_place(shop);
         }
     }

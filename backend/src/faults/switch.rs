@@ -48,6 +48,8 @@ struct Life {
     /// Counts arms, so that the timer of an earlier one cannot end a later one.
     arms: u64,
     begun: bool,
+    /// Ordered, and off because its cure is held.
+    in_vain: bool,
     /// What was ordered last.
     order: Option<Arc<FaultOrder>>,
 }
@@ -71,6 +73,12 @@ impl Switch {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).order.clone()
     }
 
+    /// What was ordered, also where the cure is held against it: the cure has the same work to do.
+    pub fn ordered(&self) -> Option<Arc<FaultOrder>> {
+        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        life.order.clone().filter(|_| life.in_vain || self.is_on())
+    }
+
     /// What was ordered, if the fault runs and this request falls into its `share`, 0 to 1.
     pub fn meets(&self) -> Option<Arc<FaultOrder>> {
         self.order().filter(|order| rand::random::<f64>() < order.knob("share"))
@@ -79,18 +87,22 @@ impl Switch {
     /// Switches on. Gives the number with which its timer may end it. A fault that is on already goes on as a
     /// new one: its old life ends here.
     pub fn arm(&self, order: &FaultOrder) -> u64 {
-        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.on.swap(true, Ordering::Relaxed) {
-            self.truth.write(self.kind, TruthPoint::Ended);
-        }
-        *life = Life { arms: life.arms + 1, begun: false, order: Some(Arc::new(order.clone())) };
-        self.truth.write(self.kind, TruthPoint::Armed);
-        life.arms
+        self.begin(order, false)
     }
 
-    /// Was ordered, and stays off because its cure is held: that is all there is to write down.
-    pub fn arm_in_vain(&self) {
+    /// Is ordered, and stays off because its cure is held: that is all there is to write down, and nothing of its end.
+    pub fn arm_in_vain(&self, order: &FaultOrder) -> u64 {
+        self.begin(order, true)
+    }
+
+    fn begin(&self, order: &FaultOrder, in_vain: bool) -> u64 {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.on.swap(!in_vain, Ordering::Relaxed) {
+            self.truth.write(self.kind, TruthPoint::Ended);
+        }
+        *life = Life { arms: life.arms + 1, begun: false, in_vain, order: Some(Arc::new(order.clone())) };
         self.truth.write(self.kind, TruthPoint::Armed);
+        life.arms
     }
 
     /// The fault has an effect now; the first one is written down.
@@ -109,8 +121,12 @@ impl Switch {
 
     /// Switches off: the arm of this number, or whichever is on. Says whether it was on.
     pub fn end(&self, arm: Option<u64>) -> bool {
-        let life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        if arm.is_some_and(|a| a != life.arms) || !self.on.swap(false, Ordering::Relaxed) {
+        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if arm.is_some_and(|a| a != life.arms) {
+            return false;
+        }
+        life.in_vain = false;
+        if !self.on.swap(false, Ordering::Relaxed) {
             return false;
         }
         self.truth.write(self.kind, TruthPoint::Ended);
@@ -149,5 +165,18 @@ mod tests {
         assert!(switch.end(Some(second)) && switch.order().is_none());
         use TruthPoint::{Armed, Ended, Onset};
         assert_eq!(told(&mut reports), [Armed, Onset, Ended, Armed, Ended]);
+    }
+
+    #[test]
+    fn what_is_ordered_in_vain_is_work_for_the_cure_until_its_end() {
+        let (send, mut reports) = mpsc::channel(16);
+        let switch = Switch::new(FaultKind::Churn, TruthLog::new("shop-0", send));
+        let order = FaultOrder { name: FaultKind::Churn, for_ms: 1, knobs: Default::default() };
+        let number = switch.arm_in_vain(&order);
+        switch.took_effect();
+        assert!(!switch.is_on() && switch.order().is_none());
+        assert_eq!(switch.ordered().as_deref(), Some(&order));
+        assert!(!switch.end(Some(number)) && switch.ordered().is_none());
+        assert_eq!(told(&mut reports), [TruthPoint::Armed]);
     }
 }

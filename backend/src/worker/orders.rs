@@ -97,11 +97,7 @@ impl Orders {
                 }
                 Some(Order::Hold(hold)) => levers.hold(hold),
                 Some(Order::Settle) => levers.settle(),
-                Some(Order::Cache(settings)) => {
-                    if let Some(shop) = &levers.shop {
-                        shop.products.set(settings);
-                    }
-                }
+                Some(Order::Cache(settings)) => levers.set_cache(settings),
                 Some(Order::PriceChanged(change)) => {
                     if let Some(shop) = &levers.shop {
                         neighbours::hear(shop, change).await;
