@@ -182,21 +182,11 @@ fn a_scenario_runs_against_it() {
 fn found_by_the_inspector(fault: FaultKind, changes: &[(&str, &str)]) {
     let _machine = whole_machine();
     let (postgres, dir) = (Postgres::start(), tempfile::tempdir().unwrap());
-    let run = run_valid_on_node(&postgres, dir.path(), fault, changes, &["--attach", "node"]);
-    assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
-    assert!(!run.stdout().contains("not available without an"), "it is seen: {}", run.stdout());
-    let kinds = run.kinds();
-    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
+    seen_by_the_inspector(&postgres, dir.path(), fault, changes);
 }
 
-/// Its scenario, changed so, on Node.js; the run lies in `dir`.
-fn run_valid_on_node(
-    postgres: &Postgres,
-    dir: &Path,
-    fault: FaultKind,
-    changes: &[(&str, &str)],
-    flags: &[&str],
-) -> Run {
+/// The same; the run lies in `dir`.
+fn seen_by_the_inspector(postgres: &Postgres, dir: &Path, fault: FaultKind, changes: &[(&str, &str)]) -> Run {
     let (_dir, scenario) = brief(fault.name());
     let mut text = std::fs::read_to_string(&scenario).unwrap();
     for (from, to) in changes {
@@ -207,7 +197,7 @@ fn run_valid_on_node(
     let attempt = |nth: u32| {
         let folder = dir.join(format!("run-{nth}"));
         let mut command = on_node(postgres);
-        command.args(["run", &scenario, "--runtime", "node", "--ui", "none"]).args(flags).arg("--out");
+        command.args(["run", &scenario, "--runtime", "node", "--attach", "node", "--ui", "none", "--out"]);
         let output = command.arg(&folder).output().unwrap();
         Run::of(folder, output)
     };
@@ -221,6 +211,10 @@ fn run_valid_on_node(
         run = attempt(again);
     }
     assert!(matches!(run.code(), Some(0 | 3)), "{}\n{}", run.stdout(), run.stderr());
+    assert!(run.stdout().contains("by its inspector"), "{}", run.stdout());
+    assert!(!run.stdout().contains("not available without an"), "it is seen: {}", run.stdout());
+    let kinds = run.kinds();
+    assert_eq!(kinds.first().map(String::as_str), Some(fault.expected().name()), "{}", run.stdout());
     run
 }
 
@@ -231,38 +225,6 @@ fn on_node(postgres: &Postgres) -> Command {
     command
 }
 
-/// As many log-ins as in the catalogue, beside fewer who only look. The fault is ordered again, and its cure held.
-#[test]
-fn its_advice_is_tried() {
-    let _machine = whole_machine();
-    let (postgres, dir) = (Postgres::start(), tempfile::tempdir().unwrap());
-    let fewer = [
-        ("to = 200 ", "to = 80 "),
-        ("sessions = 200\n", "sessions = 80\n"),
-        ("weight = 4\n", "weight = 1\n"),
-    ];
-    let run = run_valid_on_node(&postgres, dir.path(), FaultKind::BlockingCrypto, &fewer, &[]);
-    let again = dir.path().join("again");
-    let mut verify = on_node(&postgres);
-    verify.args(["explain", "--verify", "--json", "--out"]).arg(&again).arg(&run.folder);
-    let output = verify.output().unwrap();
-    let told: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
-    let v = &told["verification"];
-    let expected = FaultKind::BlockingCrypto.expected().name();
-    let tried = v["tried"].as_array().unwrap().iter().find(|t| t["kind"] == expected);
-    let tried = tried.unwrap_or_else(|| panic!("{v:#}\n{}", run.stdout()));
-    assert_eq!(tried["remedy"]["set"], "route./login.work");
-    assert_eq!(tried["applied"], true, "{v:#}");
-    let truth = std::fs::read_to_string(again.join("truth.jsonl")).unwrap();
-    let told = |what: &str| truth.contains(what);
-    assert!(told("armed") && !told("onset") && !told("ended"), "it was ordered in vain: {truth}");
-    // A machine that starves the new run leaves nothing to be said of it.
-    if !v["reason"].as_str().unwrap().starts_with("the new run is invalid") {
-        assert_eq!((tried["gone"].as_bool(), output.status.code()), (Some(true), Some(0)), "{v:#}");
-    }
-}
-
 /// A pool is short whatever its statements take once its connections are lost; of one that is too small a fast machine shows nothing.
 #[test]
 fn a_leaking_pool_is_found_by_the_inspector() {
@@ -271,16 +233,43 @@ fn a_leaking_pool_is_found_by_the_inspector() {
     found_by_the_inspector(FaultKind::PoolLeak, &[fewer, sooner].concat());
 }
 
-/// With twice the steps, so that they block the loop of a fast machine for long, too, and two seconds more of them.
+/// With twice the steps, so that they block the loop of a fast machine for long, too, and two seconds more of them. Then the fault is ordered again,
+/// and its cure held.
 #[test]
-fn a_blocked_loop_is_found_by_the_inspector() {
+fn a_blocked_loop_is_found_by_the_inspector_and_its_advice_is_tried() {
+    let _machine = whole_machine();
     let fewer = [("to = 200 ", "to = 80 "), ("sessions = 200\n", "sessions = 80\n")];
     let longer = [
         ("name = \"regex-backtracking\"", "name = \"regex-backtracking\"\nsteps = 4_000_000"),
         ("for = \"9s\"", "for = \"10s\""),
         ("for = \"5s\"", "for = \"7s\""),
     ];
-    found_by_the_inspector(FaultKind::RegexBacktracking, &[&fewer[..], &longer].concat());
+    let (postgres, dir) = (Postgres::start(), tempfile::tempdir().unwrap());
+    let found = seen_by_the_inspector(
+        &postgres,
+        dir.path(),
+        FaultKind::RegexBacktracking,
+        &[&fewer[..], &longer].concat(),
+    );
+    let again = dir.path().join("again");
+    let mut verify = on_node(&postgres);
+    verify.args(["explain", "--verify", "--json", "--out"]).arg(&again).arg(&found.folder);
+    let output = verify.output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    let v = &told["verification"];
+    let expected = FaultKind::RegexBacktracking.expected().name();
+    let tried = v["tried"].as_array().unwrap().iter().find(|t| t["kind"] == expected);
+    let tried = tried.unwrap_or_else(|| panic!("{v:#}\n{}", found.stdout()));
+    assert!(tried["remedy"]["set"].as_str().unwrap().ends_with("/search.work"), "{v:#}");
+    assert_eq!(tried["applied"], true, "{v:#}");
+    let truth = std::fs::read_to_string(again.join("truth.jsonl")).unwrap();
+    let told = |what: &str| truth.contains(what);
+    assert!(told("armed") && !told("onset") && !told("ended"), "it was ordered in vain: {truth}");
+    // A machine that starves the new run leaves nothing to be said of it.
+    if !v["reason"].as_str().unwrap().starts_with("the new run is invalid") {
+        assert_eq!((tried["gone"].as_bool(), output.status.code()), (Some(true), Some(0)), "{v:#}");
+    }
 }
 
 /// All of its sessions: that the machine is full is what is looked for.
