@@ -168,15 +168,27 @@ fn holders(links: &[String], young: Duration, wait: impl FnOnce()) -> Vec<(u32, 
 
 /// How long ago `pid` was started.
 pub(super) fn age(pid: u32) -> Option<Duration> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    age_of(&String::from_utf8_lossy(&stat), &fs::read_to_string("/proc/uptime").ok()?)
+    age_of(&stat(pid)?, &fs::read_to_string("/proc/uptime").ok()?)
 }
 
-/// The same by its `stat` and the system's `uptime`. Its start is the 22nd word, counted from behind the name, which may hold anything.
+/// The same by its `stat` and the system's `uptime`.
 fn age_of(stat: &str, uptime: &str) -> Option<Duration> {
-    let started: f64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
     let now: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
-    Duration::try_from_secs_f64((now - started / TICKS).max(0.0)).ok()
+    Duration::try_from_secs_f64((now - started_of(stat)? as f64 / TICKS).max(0.0)).ok()
+}
+
+/// When `pid` was started, in the kernel's ticks since its own start: nobody else who has that id was started then.
+pub(super) fn started(pid: u32) -> Option<u64> {
+    started_of(&stat(pid)?)
+}
+
+/// The same by its `stat`: the 22nd word, counted from behind the name, which may hold anything.
+fn started_of(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+fn stat(pid: u32) -> Option<String> {
+    Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?).into_owned())
 }
 
 /// Indices of those `links` that `pid` has open.

@@ -9,7 +9,6 @@ mod pauses;
 mod perfdata;
 mod successor;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -21,10 +20,11 @@ use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 use super::age::Age;
 use super::troubles::Troubles;
 use super::{AttachError, Attached, Crew, Shared, Sink, Source};
+use find::Data;
 use heap::HeapLanes;
 use pauses::{Origin, Pauses, counts_collections};
+use perfdata::Counters;
 pub use perfdata::PerfDataError;
-use perfdata::{Counters, read};
 use successor::Successor;
 
 /// Name of the source.
@@ -94,7 +94,7 @@ pub fn attach(pid: u32, sink: Box<dyn Sink>) -> Result<Attached, AttachError> {
 /// As those of [`attach`].
 pub fn check(pid: u32) -> Result<(), AttachError> {
     let heap = || -> Result<bool, JvmError> {
-        let counters = read(&find::bytes(&find::find(pid)?, pid)?)?;
+        let (_, counters) = Data::find(pid)?;
         Ok(HeapLanes::are_there(&counters))
     };
     let told = heap().and_then(|there| if there { Ok(()) } else { Err(JvmError::NoHeap) });
@@ -103,7 +103,7 @@ pub fn check(pid: u32) -> Result<(), AttachError> {
 
 struct Jvm {
     pid: u32,
-    file: PathBuf,
+    data: Data,
     instance: String,
     about: String,
     heap: HeapLanes,
@@ -120,8 +120,7 @@ struct Jvm {
 
 impl Jvm {
     fn new(pid: u32, sink: &mut dyn Sink) -> Result<Self, JvmError> {
-        let file = find::find(pid)?;
-        let counters = read(&find::bytes(&file, pid)?)?;
+        let (data, counters) = Data::find(pid)?;
         let now = MonoNs::now();
         let instance = format!("pid-{pid}");
         let heap = HeapLanes::declare(&counters, &instance, sink).ok_or(JvmError::NoHeap)?;
@@ -129,7 +128,7 @@ impl Jvm {
         let collecting = LaneSpec::rate(names::PAUSE_COLLECTING, &instance, Unit::Ratio).worst();
         Ok(Self {
             pid,
-            file,
+            data,
             about: about(&counters, pid, heap.generations()),
             heap,
             pauses: Pauses::new(Origin::new(&counters, now, i64::try_from(unix_ms()).unwrap_or(i64::MAX))),
@@ -147,7 +146,7 @@ impl Jvm {
 
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), JvmError> {
         let begin = MonoNs::now();
-        let counters = read(&find::bytes(&self.file, self.pid)?)?;
+        let counters = self.data.read()?;
         let end = MonoNs::now();
         self.newest = end;
         self.heap.tell(&counters, end, sink);
