@@ -183,6 +183,33 @@ fn profiled(is_blocked: impl Fn(&[(String, String)]) -> bool + Send + Sync + 'st
     (place, said)
 }
 
+/// An inspector of a process that is 7 in a container, and says that it began then.
+fn contained(born: &'static str) -> Place {
+    talking(LIST, move |socket| {
+        while let Ok(Message::Text(text)) = socket.read() {
+            let asked: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let about = serde_json::json!({"pid": 7, "born": born, "runtime": "node", "version": "20", "collections": true});
+            let is_reading = asked["params"].to_string().contains("?.read(");
+            let value = if is_reading { busy(&asked["id"], false) } else { about.to_string() };
+            let result = serde_json::json!({"type": "string", "value": value});
+            say(socket, serde_json::json!({"id": asked["id"], "result": {"result": result}}).to_string());
+        }
+    })
+}
+
+#[test]
+fn processes_that_have_the_same_id_in_containers_of_their_own_are_told_apart() {
+    let (one, other, same) = (contained("1.5"), contained("2.25"), contained("1.5"));
+    let (attached, kept) = attach(&[one, other, same], None);
+    let about = attached.about();
+    assert!(about.ends_with(&format!("; {same} not attached: process 7 is read already")), "{about}");
+    let Place::At(address) = other else { unreachable!() };
+    for instance in ["pid-7".to_owned(), format!("pid-7-127.0.0.1-{}", address.port())] {
+        soon(&instance, || kept.values(names::HEAP_USED, &instance).len() > 3);
+    }
+    drop(attached);
+}
+
 #[test]
 fn a_stall_that_the_end_of_a_profile_makes_is_no_sign_for_the_next_one() {
     // Blocked at the first reading after the heap was collected for a profile, and never else.

@@ -200,6 +200,11 @@ pub(super) fn is_of(pid: u32, address: SocketAddr) -> bool {
     listening(pid).contains(&address)
 }
 
+/// Does `pid` listen at the port of `address`? By which of loopback's addresses it is reached does not matter.
+pub(super) fn is_behind(pid: u32, address: SocketAddr) -> bool {
+    listening(pid).iter().any(|own| own.port() == address.port())
+}
+
 /// What `look` finds within `time`.
 pub(super) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let begin = MonoNs::now();

@@ -191,7 +191,7 @@ pub fn install(
         }
         about += &format!("; searched by shape: {}", found.join(", "));
     }
-    asked.extend(processes.iter().map(|process| process.about.pid));
+    asked.extend(processes.iter().filter_map(|process| process.about.host));
     let opened = opened(&processes);
     let (follow, readers) = (None, readers.clone());
     Ok(Installed { processes, about, asked, opened, served, follow, guard, readers })

@@ -731,6 +731,8 @@
 
   const about = JSON.stringify({
     pid: process.pid,
+    // In a container others may have its id, too: when it began tells them apart.
+    born: String(globalThis.performance?.timeOrigin ?? performance.timeOrigin),
     runtime,
     version: String(process.versions[runtime]),
     collections,

@@ -41,7 +41,14 @@ const LOAD: &str = "(name) => process.getBuiltinModule ? process.getBuiltinModul
 /// What the observers tell of themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct About {
+    /// Its id as we know it: on this host, where it runs here.
     pub pid: u32,
+    /// The same, where it is known to be that.
+    #[serde(skip)]
+    pub host: Option<u32>,
+    /// When it began, in its own words.
+    #[serde(default)]
+    pub born: String,
     pub runtime: Runtime,
     pub version: String,
     /// Does the runtime tell of its collections?
@@ -106,7 +113,7 @@ impl Observers {
             format!("({SOURCE})(\"{}\", {}, {LOAD}, [{}], {CALM})", self.name, self.opened, parts.join(","));
         let text = when_calm(session, &expression)?.unwrap_or_default();
         let about: About = serde_json::from_str(&text).map_err(unexpected)?;
-        Ok(About { version: clean(&about.version, 20), ..about })
+        Ok(About { version: clean(&about.version, 20), born: clean(&about.born, 40), ..about })
     }
 
     /// Has the heap searched for pools, caches and their clients by their shape; how many were found. For programs whose libraries are not among the

@@ -10,10 +10,10 @@ use timeline::MonoNs;
 use super::devtools::Session;
 use super::guard::Guard;
 use super::observers::{About, Observers};
-use super::readers::Claim;
+use super::readers::{Claim, Who};
 use super::{Inspector, Place, Readers, V8Error, inspector};
 use crate::sources::batches::Answered;
-use crate::sources::discover;
+use crate::sources::discover::{self, Runtime};
 use crate::sources::patience::patiently;
 use crate::sources::place::deadline;
 
@@ -27,6 +27,8 @@ pub(super) struct Process {
     session: Option<Session>,
     pub(super) observers: Observers,
     pub(super) about: About,
+    /// What it is called.
+    pub(super) instance: String,
     readers: Readers,
     claim: Option<Claim>,
     /// Something was found by searching its heap.
@@ -47,15 +49,16 @@ impl Process {
         // Asked again, it finds the same observers, which may have come to stand meanwhile.
         let (session, (about, claim)) = patiently(&V8Error::TimedOut, || {
             let mut session = Session::open(address)?;
-            stand(place, &observers, &mut session, readers).map(|stood| (session, stood))
+            stand(place, address, &observers, &mut session, readers).map(|stood| (session, stood))
         })?;
         if let (Some(guard), Some(pid)) = (guard, place.pid()) {
             guard.stands(pid);
         }
+        let instance = claim.name.clone();
         let (session, readers, claim) = (Some(session), readers.clone(), Some(claim));
         let (searched, cleared) = (false, MonoNs::now());
         let mut process =
-            Self { place, address, session, observers, about, readers, claim, searched, cleared };
+            Self { place, address, session, observers, about, instance, readers, claim, searched, cleared };
         if let (true, Some(pid)) = (opened, place.pid()) {
             process.make_way(pid);
         }
@@ -127,7 +130,8 @@ impl Process {
                 return Err(V8Error::Unreachable("another process listens there now".to_owned()));
             }
             self.claim = None;
-            let (about, claim) = stand(self.place, &self.observers, &mut session, &self.readers)?;
+            let (about, claim) =
+                stand(self.place, self.address, &self.observers, &mut session, &self.readers)?;
             (self.about, self.claim) = (about, Some(claim));
             anew = true;
             answered = self.observers.read(&mut session, 0)?;
@@ -153,19 +157,35 @@ impl Process {
 /// Has the observers stand in a process that nobody reads yet; in one that is read already they are not left.
 fn stand(
     place: Place,
+    address: SocketAddr,
     observers: &Observers,
     session: &mut Session,
     readers: &Readers,
 ) -> Result<(About, Claim), V8Error> {
     let mut about = observers.install(session)?;
+    let who = Who { pid: about.pid, born: about.born.clone() };
     // In a container a process knows itself by another id than we do.
-    about.pid = place.pid().unwrap_or(about.pid);
-    match readers.claim(about.pid) {
-        Ok(claim) => Ok((about, claim)),
-        Err(why) => {
-            let _ = observers.remove(session); // unread, they would go by themselves
-            Err(why)
-        }
+    let itself = |pid: &u32| inspector::is_behind(*pid, address);
+    about.host = place.pid().or_else(|| Some(about.pid).filter(itself));
+    about.pid = about.host.unwrap_or(about.pid);
+    let (short, whole) = names(&about, address);
+    if let Some(claim) = readers.claim(who, &short, &whole) {
+        return Ok((about, claim));
+    }
+    let _ = observers.remove(session); // unread, they would go by themselves
+    Err(V8Error::ReadAlready(about.pid))
+}
+
+/// What it is called, and where another is called that: who runs here by its id, as other sources do; who runs elsewhere not by the id of one that
+/// may be read here.
+fn names(about: &About, address: SocketAddr) -> (String, String) {
+    let short = format!("pid-{}", about.pid);
+    let whole = format!("{short}-{address}").replace(['[', ']', ':'], "-");
+    let is_ours = || matches!(discover::runtime_of(about.pid), Runtime::Node | Runtime::Deno | Runtime::Bun);
+    match about.host {
+        Some(_) => (short.clone(), short),
+        None if is_ours() => (whole.clone(), whole),
+        None => (short, whole),
     }
 }
 

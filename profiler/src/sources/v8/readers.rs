@@ -1,25 +1,37 @@
 //! Readers: a process is read by one of them, however often and by whatever name it is asked for. Read twice it would count twice.
 //!
-//! Owns who is read, by the ids that processes go by themselves: whoever is behind an address says its own.
+//! Owns who is read, by what processes say of themselves: whoever is behind an address says its own id. In a container that may be 1, and only its
+//! beginning tells it from the 1 of another. And what each is called, so that no two share their lanes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::V8Error;
 use crate::sources::locked;
 
-/// All processes that are read. Clones share it.
+/// Who a process says it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Who {
+    /// Its id as it sees it itself.
+    pub pid: u32,
+    /// When it began, in its own words; empty where it does not say, and then its id has to do.
+    pub born: String,
+}
+
+/// All processes that are read, and what they are called. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Readers(Arc<Mutex<BTreeSet<u32>>>);
+pub struct Readers(Arc<Mutex<BTreeMap<Who, String>>>);
 
 impl Readers {
-    /// Process `pid` for one reader.
-    pub(super) fn claim(&self, pid: u32) -> Result<Claim, V8Error> {
-        if locked(&self.0).insert(pid) {
-            Ok(Claim { readers: self.clone(), pid })
-        } else {
-            Err(V8Error::ReadAlready(pid))
+    /// The process that is `who` for one reader; none if it has one. It is called `short` if nobody else is, else `whole`.
+    pub(super) fn claim(&self, who: Who, short: &str, whole: &str) -> Option<Claim> {
+        let mut read = locked(&self.0);
+        if read.contains_key(&who) {
+            return None;
         }
+        let taken = read.values().any(|name| name == short);
+        let name = if taken { whole } else { short }.to_owned();
+        read.insert(who.clone(), name.clone());
+        Some(Claim { readers: self.clone(), who, name })
     }
 }
 
@@ -27,12 +39,14 @@ impl Readers {
 #[derive(Debug)]
 pub(super) struct Claim {
     readers: Readers,
-    pid: u32,
+    who: Who,
+    /// What it is called.
+    pub name: String,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        locked(&self.readers.0).remove(&self.pid);
+        locked(&self.readers.0).remove(&self.who);
     }
 }
 
@@ -40,13 +54,27 @@ impl Drop for Claim {
 mod tests {
     use super::*;
 
+    fn claim(readers: &Readers, pid: u32, born: &str) -> Option<Claim> {
+        readers.claim(Who { pid, born: born.to_owned() }, &format!("pid-{pid}"), &format!("pid-{pid}-9229"))
+    }
+
     #[test]
     fn a_process_has_one_reader_at_a_time() {
         let readers = Readers::default();
-        let first = readers.claim(7).unwrap();
-        assert_eq!(readers.clone().claim(7).unwrap_err(), V8Error::ReadAlready(7));
-        assert!(readers.claim(8).is_ok());
+        let first = claim(&readers, 7, "1.5").unwrap();
+        assert!(claim(&readers.clone(), 7, "1.5").is_none());
+        assert!(claim(&readers, 8, "1.5").is_some());
         drop(first);
-        assert!(readers.claim(7).is_ok());
+        assert!(claim(&readers, 7, "1.5").is_some());
+    }
+
+    #[test]
+    fn two_that_go_by_the_same_id_in_containers_of_their_own_are_two() {
+        let readers = Readers::default();
+        let (one, other) = (claim(&readers, 1, "1.5").unwrap(), claim(&readers, 1, "2.25").unwrap());
+        assert_eq!([&*one.name, &*other.name], ["pid-1", "pid-1-9229"]);
+        assert!(claim(&readers, 1, "2.25").is_none());
+        drop(one);
+        assert_eq!(claim(&readers, 1, "3").unwrap().name, "pid-1");
     }
 }

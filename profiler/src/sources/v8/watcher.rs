@@ -36,7 +36,7 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn new(process: Process, since: MonoNs, sink: &mut dyn Sink) -> Self {
         let source = process.about.runtime.name();
-        let instance = format!("pid-{}", process.about.pid);
+        let instance = process.instance.clone();
         Self {
             source,
             label: format!("{source} {}", process.about.pid),
@@ -85,7 +85,7 @@ impl Watcher {
                 sink.remark(self.source, &text);
             }
         }
-        self.signs.see(&answered.batch, self.process.about.pid);
+        self.signs.see(&answered.batch, self.process.about.host);
         let newest = self.batches.take(answered, sink).map_err(V8Error::Observers)?;
         self.newest = self.newest.max(newest.unwrap_or(self.newest));
         Ok(())

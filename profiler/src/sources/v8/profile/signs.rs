@@ -71,9 +71,9 @@ impl Signs {
         self.wanted.ending.store(true, Ordering::Relaxed);
     }
 
-    /// What process `pid` answered.
-    pub fn see(&mut self, batch: &Batch, pid: u32) {
-        self.look(batch, MonoNs::now(), || cpu_ns(format!("/proc/{pid}")));
+    /// What a process answered, which is `pid` on this host, if it runs here.
+    pub fn see(&mut self, batch: &Batch, pid: Option<u32>) {
+        self.look(batch, MonoNs::now(), || cpu_ns(format!("/proc/{}", pid?)));
     }
 
     /// The same, `now`; `main_thread` gives the CPU time of the main thread so far, ns.
