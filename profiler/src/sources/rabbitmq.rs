@@ -49,10 +49,13 @@ const NAME_MAX: usize = 60;
 const LISTED: usize = 500;
 
 const OVERVIEW: &str = "overview?columns=rabbitmq_version,object_totals";
-/// The fullest first.
-const QUEUES: &str = "queues?page=1&page_size=100&sort=messages_ready&sort_reverse=true&columns=name,vhost,messages_ready,\
-    messages_unacknowledged,consumers,consumer_utilisation,message_stats.publish,message_stats.deliver_get,\
-    message_stats.redeliver,message_stats.ack";
+/// Queues that are read, of any number: those with the most messages, ready or given out ...
+const FULLEST: usize = 100;
+/// ... or the first by name, where the server cannot sort them: it gives no more at a time.
+const BY_NAME: usize = 500;
+/// What is asked of a queue.
+const COLUMNS: &str = "name,vhost,messages,messages_ready,messages_unacknowledged,consumers,consumer_utilisation,\
+    message_stats.publish,message_stats.deliver_get,message_stats.redeliver,message_stats.ack";
 const CONNECTIONS: &str = "connections?page=1&page_size=500&columns=state";
 const NODES: &str =
     "nodes?columns=name,mem_used,mem_limit,mem_alarm,disk_free,disk_free_limit,disk_free_alarm";
@@ -147,6 +150,8 @@ struct RabbitMq {
     instance: String,
     version: String,
     sees_nodes: bool,
+    /// Can it sort its queues by their messages?
+    sorts: bool,
     server: HashMap<&'static str, Option<LaneId>>,
     queues: HashMap<String, Queue>,
     /// When an answer last came; before the first one: when it was attached.
@@ -174,6 +179,7 @@ impl RabbitMq {
             instance,
             version: String::new(),
             sees_nodes: true,
+            sorts: true,
             server: HashMap::new(),
             queues: HashMap::new(),
             newest: MonoNs::now(),
@@ -190,6 +196,21 @@ impl RabbitMq {
         serde_json::from_slice(&fetched.body).map_err(|_| RabbitMqError::NotRabbitMq)
     }
 
+    /// A page of queues. RabbitMQ 3.13, and 4.0 before 4.0.3, fail when they sort queues by messages and one of them is a quorum queue
+    /// (rabbitmq-server#12374).
+    fn ask_queues(&mut self, deadline: MonoNs) -> Result<Value, RabbitMqError> {
+        let page = |size: usize| format!("queues?page=1&page_size={size}&columns={COLUMNS}");
+        if self.sorts {
+            match self.ask(&(page(FULLEST) + "&sort=messages&sort_reverse=true"), deadline) {
+                Err(RabbitMqError::Fetch(FetchError::Status(500))) => {}
+                answer => return answer,
+            }
+        }
+        let answer = self.ask(&page(BY_NAME), deadline)?;
+        self.sorts = false;
+        Ok(answer)
+    }
+
     /// Asks once and hands over.
     fn read(&mut self, sink: &mut dyn Sink) -> Result<(), RabbitMqError> {
         let deadline = deadline(TIMEOUT);
@@ -197,7 +218,7 @@ impl RabbitMq {
         let version = overview.get("rabbitmq_version").and_then(Value::as_str);
         self.version = clean(version.ok_or(RabbitMqError::NotRabbitMq)?, 40);
         let sent = MonoNs::now();
-        let queues = self.ask(QUEUES, deadline)?;
+        let queues = self.ask_queues(deadline)?;
         let now = MonoNs::now();
         let listed = items(&queues)?;
         let connections = self.ask(CONNECTIONS, deadline)?;
@@ -226,8 +247,11 @@ impl RabbitMq {
 
     /// What was asked for at `sent` and was there `now`.
     fn queues(&mut self, items: &[Value], answer: &Value, sent: MonoNs, now: MonoNs, sink: &mut dyn Sink) {
+        let mut items: Vec<&Value> = items.iter().take(LISTED).collect();
+        let messages = |item: &Value| number(item, "messages").unwrap_or(0.0);
+        items.sort_by(|a, b| messages(b).total_cmp(&messages(a)));
         let mut seen = HashSet::new();
-        for item in items.iter().take(LISTED) {
+        for item in items {
             let Some(name) = queue_name(item) else { continue };
             // Names that are alike once they are cleaned are not told apart.
             if !seen.insert(name.clone()) {
@@ -247,6 +271,16 @@ impl RabbitMq {
             let what = format!(
                 "more than {MOST_QUEUES} queues: those that were fullest when they were first seen have lanes"
             );
+            self.troubles.say(&self.instance, &what, sink);
+        }
+        let (page, which) = if self.sorts {
+            (FULLEST, "those with the most messages")
+        } else {
+            (BY_NAME, "the first by name, since the server fails when it sorts them by messages")
+        };
+        if all > page as f64 {
+            let what =
+                format!("more than {page} queues: {page} are read, {which}; of the others nothing is told");
             self.troubles.say(&self.instance, &what, sink);
         }
     }
@@ -417,6 +451,10 @@ fn number(of: &Value, key: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
     use serde_json::json;
 
     use super::*;
@@ -447,5 +485,84 @@ mod tests {
         assert_eq!(told.values[..3], [0.0, 0.0, 50.0]);
         assert_eq!(told.values[3..7], [10.0; 4]);
         assert_eq!(told.values[7..], [0.0; 2], "it is idle");
+    }
+
+    /// So many queues with a message each, and one behind them by name with many, all of them given out.
+    fn queues(n: usize) -> Vec<Value> {
+        let queue = |name: String, ready: u32, given_out: u32| {
+            json!({
+                "name": name, "messages": ready + given_out, "messages_ready": ready,
+                "messages_unacknowledged": given_out,
+            })
+        };
+        let small = (0..n).map(|i| queue(format!("small-{i:03}"), 1, 0));
+        small.chain([queue("stuck".to_owned(), 0, 5_000)]).collect()
+    }
+
+    /// What a server with these queues answers; nothing where it fails.
+    fn answer(asked: &str, queues: &[Value], sorts: bool) -> Option<Value> {
+        let (what, query) = asked.split_once('?').unwrap_or((asked, ""));
+        let pairs: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        match what {
+            "/api/overview" => Some(json!({ "rabbitmq_version": "4.0.2" })),
+            "/api/nodes" => Some(json!([])),
+            "/api/connections" => Some(json!({ "items": [] })),
+            _ if pairs.contains_key("sort") && !sorts => None,
+            _ => {
+                let mut page = queues.to_vec();
+                if let Some(column) = pairs.get("sort") {
+                    assert_eq!(pairs["sort_reverse"], "true");
+                    page.sort_by_key(|queue| Reverse(queue[column].as_u64()));
+                }
+                page.truncate(pairs["page_size"].parse().unwrap());
+                Some(json!({ "total_count": queues.len(), "items": page }))
+            }
+        }
+    }
+
+    /// What is told of a server with so many small queues, and one that is not.
+    fn told_of(small: usize, sorts: bool) -> Keeping {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = String::new();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while reader.read_line(&mut head).is_ok_and(|n| n > 2) {}
+                let asked = head.split(' ').nth(1).unwrap_or_default();
+                let (status, body) = match answer(asked, &queues(small), sorts) {
+                    Some(answer) => ("200 OK", answer.to_string()),
+                    None => ("500 Internal Server Error", String::new()),
+                };
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                drop(stream.write_all((head + &body).as_bytes()));
+            }
+        });
+        let mut told = Keeping::default();
+        let mut rabbit = RabbitMq::new(&url, "", &mut told).unwrap();
+        rabbit.read(&mut told).unwrap();
+        told
+    }
+
+    #[test]
+    fn of_many_queues_those_with_the_most_messages_are_read_also_if_none_is_ready() {
+        let is_seen =
+            |told: &Keeping| told.lanes.iter().any(|lane| lane.name == "broker.stuck.unacknowledged");
+        let says = |told: &Keeping, what: &str| told.remarks.iter().any(|remark| remark.contains(what));
+        let told = told_of(150, true);
+        assert!(is_seen(&told));
+        assert!(
+            says(&told, "more than 100 queues: 100 are read, those with the most messages"),
+            "{:?}",
+            told.remarks
+        );
+        let told = told_of(150, false);
+        assert!(is_seen(&told), "a server that fails when it sorts is asked for more, unsorted");
+        assert!(!says(&told, "are read"), "{:?}", told.remarks);
+        let told = told_of(600, false);
+        assert!(!is_seen(&told));
+        assert!(says(&told, "more than 500 queues: 500 are read, the first by name"), "{:?}", told.remarks);
     }
 }
