@@ -2,7 +2,8 @@
 //!
 //! Owns where in its bucket a duration is put. Buckets are coarse (prom-client's second one goes from 1 to 10 ms), so all
 //! durations of an interval are shifted by one share of their bucket's width, chosen so that their sum comes to what the
-//! page says: a lone duration comes out exactly, and the mean always does. Without buckets all are put at the mean.
+//! page says: a lone duration comes out exactly, and the mean always does. Without buckets all are put at the mean. Where the last bucket,
+//! `+Inf`, is missing, the count stands for it; without either, nobody knows how many took longest.
 
 use timeline::histogram::{MAX_US, Sparse};
 
@@ -20,18 +21,33 @@ pub(super) struct Buckets {
     limits: Vec<(f64, f64)>,
     /// ns.
     pub sum: f64,
-    pub count: f64,
+    /// None where the page does not say.
+    count: Option<f64>,
 }
 
 impl Buckets {
     pub fn clear(&mut self) {
         self.limits.clear();
         self.sum = 0.0;
-        self.count = 0.0;
+        self.count = None;
     }
 
     pub fn are_there(&self) -> bool {
         !self.limits.is_empty()
+    }
+
+    /// Is it said how many there are in all?
+    pub fn are_whole(&self) -> bool {
+        self.count.is_some() || self.have_last()
+    }
+
+    fn have_last(&self) -> bool {
+        self.limits.iter().any(|(limit, _)| limit.is_infinite())
+    }
+
+    /// `more` durations in all.
+    pub fn counted(&mut self, more: f64) {
+        *self.count.get_or_insert(0.0) += more;
     }
 
     /// `more` durations of at most `limit` ns. None is shorter than nothing.
@@ -75,12 +91,16 @@ impl Buckets {
 
     /// Count and sum alone: all at the mean.
     fn lump(&self) -> Vec<Part> {
-        let mean = if self.count > 0.0 { (self.sum / self.count).min(LONGEST_NS) } else { 0.0 };
-        vec![Part { low: mean, high: mean, n: self.count }]
+        let count = self.count.unwrap_or(0.0);
+        let mean = if count > 0.0 { (self.sum / count).min(LONGEST_NS) } else { 0.0 };
+        vec![Part { low: mean, high: mean, n: count }]
     }
 
     fn parts(&self) -> Vec<Part> {
         let mut limits = self.limits.clone();
+        if let Some(count) = self.count.filter(|_| !self.have_last()) {
+            limits.push((f64::INFINITY, count.min(MOST)));
+        }
         limits.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut parts: Vec<Part> = Vec::with_capacity(limits.len());
         let (mut low, mut below) = (0.0, 0.0);
@@ -118,7 +138,7 @@ mod tests {
     const MS: f64 = 1e6;
 
     fn filled(buckets: &[(f64, f64)], sum: f64) -> Buckets {
-        let mut b = Buckets { sum, count: buckets.last().map_or(0.0, |l| l.1), ..Buckets::default() };
+        let mut b = Buckets { sum, count: buckets.last().map(|l| l.1), ..Buckets::default() };
         buckets.iter().for_each(|&(l, n)| b.bucket(l, n));
         b
     }
@@ -133,15 +153,30 @@ mod tests {
 
     #[test]
     fn without_buckets_all_lie_at_the_mean_and_without_a_sum_in_the_middle() {
-        let lump = Buckets { sum: 30.0 * MS, count: 3.0, ..Buckets::default() };
+        let lump = Buckets { sum: 30.0 * MS, count: Some(3.0), ..Buckets::default() };
         assert_eq!(lump.cells().cells, [(10_000, 3)]);
         assert_eq!(filled(&[(MS, 0.0), (3.0 * MS, 4.0)], 0.0).cells().cells, [(2_000, 4)]);
         assert!(Buckets::default().cells().cells.is_empty());
     }
 
     #[test]
+    fn the_count_stands_for_the_last_bucket_where_that_is_missing() {
+        let (buckets, last) = ([(MS, 2.0), (10.0 * MS, 3.0)], (f64::INFINITY, 5.0));
+        let with = filled(&[buckets[0], buckets[1], last], 200.0 * MS);
+        let mut without = Buckets { sum: 200.0 * MS, ..Buckets::default() };
+        buckets.iter().for_each(|&(limit, n)| without.bucket(limit, n));
+        assert!(with.are_whole() && !without.are_whole());
+        without.counted(5.0);
+        assert!(without.are_whole());
+        assert_eq!((without.cells().count(), without.cells().cells), (5, with.cells().cells));
+        // A count that says less than the buckets takes nothing away from them.
+        without.count = Some(1.0);
+        assert_eq!(without.cells().count(), 3);
+    }
+
+    #[test]
     fn limits_and_sums_beyond_all_numbers_are_none() {
-        let mut b = Buckets { sum: f64::INFINITY, count: f64::INFINITY, ..Buckets::default() };
+        let mut b = Buckets { sum: f64::INFINITY, count: Some(f64::INFINITY), ..Buckets::default() };
         for (limit, n) in [
             (f64::NEG_INFINITY, 1e308),
             (f64::NEG_INFINITY, 1e308),
@@ -159,7 +194,7 @@ mod tests {
         fn cells_are_in_order_whatever_the_page_says(
             limits in prop::collection::vec((prop::num::f64::ANY, 0.0..1e308f64), 0..20), sum in 0.0..1e308f64, count in 0.0..1e308f64
         ) {
-            let mut b = Buckets { sum, count, ..Buckets::default() };
+            let mut b = Buckets { sum, count: Some(count), ..Buckets::default() };
             limits.iter().filter(|l| !l.0.is_nan()).for_each(|&(l, n)| b.bucket(l, n));
             let cells = b.cells().cells;
             prop_assert!(cells.windows(2).all(|w| w[0].0 < w[1].0), "{cells:?}");

@@ -150,6 +150,35 @@ fn sums_and_counts_that_go_by_names_of_their_own_are_durations() {
 }
 
 #[test]
+fn a_histogram_without_its_last_bucket_is_read_by_its_count_and_without_either_is_left_out() {
+    let (last, count) = ("_bucket{le=\"+Inf\"}", "_count");
+    // Of each four one takes two seconds, beyond the last limit.
+    let pages = |parts: &[&str]| {
+        let page = |n: u32| {
+            let whole: String = parts.iter().fold(String::new(), |mut lines, part| {
+                writeln!(lines, "http_request_duration_seconds{part} {}", 4 * n).unwrap();
+                lines
+            });
+            format!(
+                "http_request_duration_seconds_bucket{{le=\"0.1\"}} {}\nhttp_request_duration_seconds_sum {}\n{whole}",
+                3 * n,
+                2.3 * f64::from(n)
+            )
+        };
+        format!("{}# -- later\n{}", page(1), page(2))
+    };
+    let (both, counted) = (told_last(&pages(&[last, count])), told_last(&pages(&[count])));
+    let durations = "server.handler [] Sampled = [(88000, 3), (2036000, 1)]";
+    assert!(both.iter().any(|line| line == durations), "{both:?}");
+    assert_eq!(counted, both);
+    assert_eq!(told_last(&pages(&[last])), [durations]);
+    let neither = pages(&[]);
+    assert!(told_last(&neither).is_empty(), "{:?}", told_last(&neither));
+    let named = "\"histograms without the bucket +Inf and without a count\"";
+    assert!(told(&neither).contains(named) && !told(&pages(&[count])).contains(named));
+}
+
+#[test]
 fn limits_that_are_none_are_left_out_and_pauses_without_a_count_are_a_share() {
     let page = |pauses: f64| {
         format!(
