@@ -4,7 +4,8 @@
 //! `generator.hiccup`, `host.{steal,cpu}`, `client.{service,completed}`, `server.requests`, `process.{descriptors,descriptor-limit}`, and, for a
 //! process that is still standing, the silence of all its lanes.
 //! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and those in which a collector was at work for 50, and
-//! together they must reach a quarter of a second within 20 s: one long pause, or several short ones. **Needs** the
+//! together they must reach a quarter of a second within 20 s: one long pause, or several short ones. Minor collections in a standstill of more than twice
+//! as long do not name it. **Needs** the
 //! events, or lanes of another process to tell silence from a lost source; a process is silent by its own pace, and one that tells every half
 //! second or less often is never so. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
@@ -41,6 +42,8 @@ pub(crate) const SORTS: [&str; 7] = [
 /// Those that are a collector's doing.
 const COLLECTIONS: [&str; 4] =
     [kinds::PAUSE_STOP_THE_WORLD, kinds::PAUSE_MAJOR, kinds::PAUSE_MINOR, kinds::PAUSE_INCREMENTAL];
+/// Of these, those that work on a heap with a collector always meets.
+const MINOR: [&str; 2] = [kinds::PAUSE_MINOR, kinds::PAUSE_INCREMENTAL];
 /// Sort of a process that cannot be asked because it has no descriptor left, and goes on working as far as anybody knows.
 pub const UNASKED: &str = "unasked";
 /// How far back pauses are looked at: two of the longest period that is looked for, 10 s.
@@ -207,7 +210,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             }
             one
         });
-        for pause in list.iter_mut().filter(|p| p.is_collection()) {
+        for pause in list.iter_mut().filter(|p| MINOR.contains(&SORTS[p.sort])) {
             name_by_what_it_was(pause, &standstills, collected_in(pause.span, &collections));
         }
         list.retain(|p| p.length() >= LEAST_PAUSE || collected_in(p.span, &collections) >= LEAST_COLLECTION);
@@ -241,7 +244,7 @@ fn excuse_collections(list: &mut [Pause], collections: &[(Span, usize)], starved
     }
 }
 
-/// One in which the collector was at work for less than half of the time, and for no time that counts by itself, is what else it was.
+/// One in which minor collections were at work for less than half of the time, and for no time that counts by itself, is what else it was.
 fn name_by_what_it_was(pause: &mut Pause, standstills: &[Pause], collected: Duration) {
     if collected >= LEAST_COLLECTION || collected * 2 >= pause.length() {
         return;
