@@ -143,24 +143,6 @@ pub fn summed_of(lanes: &[&Series], span: Span, count: u32, carry: Duration) -> 
         .collect()
 }
 
-/// The least of [`LOOKS`] looks in each of `count` cells, and when it was: what is there for a moment lies on top of it.
-pub fn summed_least(
-    timeline: &Timeline,
-    name: &str,
-    span: Span,
-    count: u32,
-    carry: Duration,
-) -> Vec<(f64, f64)> {
-    let lanes: Vec<&Series> = present(timeline, name, span, carry).collect();
-    let cell = span.length() / count.max(1);
-    let least = |i: u32| {
-        let looks =
-            summed_of(&lanes, Span::new(span.start + cell * i, span.start + cell * (i + 1)), LOOKS, carry);
-        looks.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))
-    };
-    (0..count).filter_map(least).collect()
-}
-
 /// The same of whoever tells at each point: an instance that has ended by then, or has not begun, leaves out none of them.
 pub fn summed_of_any(
     timeline: &Timeline,
@@ -177,6 +159,24 @@ pub fn summed_of_any(
             Some((t.as_secs_f64(), sum))
         })
         .collect()
+}
+
+/// The least of [`LOOKS`] looks in each of `count` cells, and when it was: what is there for a moment lies on top of it.
+pub fn summed_least(
+    timeline: &Timeline,
+    name: &str,
+    span: Span,
+    count: u32,
+    carry: Duration,
+) -> Vec<(f64, f64)> {
+    let lanes: Vec<&Series> = present(timeline, name, span, carry).collect();
+    let cell = span.length() / count.max(1);
+    let least = |i: u32| {
+        let looks =
+            summed_of(&lanes, Span::new(span.start + cell * i, span.start + cell * (i + 1)), LOOKS, carry);
+        looks.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))
+    };
+    (0..count).filter_map(least).collect()
 }
 
 /// The lane `name` about `subject`, of all instances.

@@ -217,8 +217,8 @@ fn all_in(timeline: &Timeline, span: Span) -> impl Iterator<Item = Stall<'_>> {
 
 /// Has the loop little time between the stalls, or none between all there were? In one with a collection in it there is no rest either.
 fn dense(timeline: &Timeline, at: RunTime, stalls: &[Stall]) -> bool {
-    let all: Vec<Stall> = all_in(timeline, window::last(at, WINDOW_S)).collect();
-    density(stalls, at) >= DENSE || density(&all, at) >= RESTS
+    let all = || all_in(timeline, window::last(at, WINDOW_S)).collect::<Vec<_>>();
+    density(stalls, at) >= DENSE || density(&all(), at) >= RESTS
 }
 
 /// Share of the time since the first stall, of two seconds at most, that the worst process spent in them.
