@@ -268,7 +268,8 @@ fn is_of_services(kind: FindingKind) -> bool {
 
 /// Lanes of the database are about statements, if they are not about tables.
 fn is_of_statements(lane: &str) -> bool {
-    lane.starts_with("db.") && !matches!(lane, lanes::DB_TABLE_SCANS | lanes::DB_TABLE_SCANNED)
+    lane.starts_with("db.")
+        && !matches!(lane, lanes::DB_TABLE_SCANS | lanes::DB_TABLE_SCANNED | lanes::DB_TABLE_FETCHED)
 }
 
 /// Group, member and last part of a lane's name.

@@ -369,6 +369,9 @@ pub mod names {
     pub const DB_TABLE_SCANS: &str = "db.table-scans";
     /// Rows read by those, per second; subject: table.
     pub const DB_TABLE_SCANNED: &str = "db.table-scanned";
+    /// Rows of a table fetched by way of one of its indexes, per second, as the database's server counts them, whether they were wanted or not;
+    /// subject: table.
+    pub const DB_TABLE_FETCHED: &str = "db.table-fetched";
     /// Connections that the database's server has, anybody's.
     pub const DB_CONNECTIONS: &str = "db.connections";
     /// Connections that it takes at most.

@@ -162,6 +162,7 @@ pub const FILLABLE: &[Fillable] = &[
     rate(names::DB_ROWS),
     rate(names::DB_TABLE_SCANS),
     rate(names::DB_TABLE_SCANNED),
+    rate(names::DB_TABLE_FETCHED),
     level(names::DB_CONNECTIONS, Unit::Count),
     worst(names::DB_CONNECTION_LIMIT, Unit::Count),
     level(names::DB_ACTIVE, Unit::Count),

@@ -64,15 +64,20 @@ export class DatabaseMeter {
     this.#server = figures ?? {};
   }
 
-  /** The server has begun so many scans of a whole table in all, and read so many rows in them. */
-  tableScanned(table, scans, rows) {
+  /**
+   * What the server has read of a table in all.
+   * @param {string} table
+   * @param {{ scans: number, scanned: number, fetched: number }} reads scans of it begun, rows read in them, and rows fetched by way of an index
+   */
+  tableRead(table, reads) {
     const known = this.#tables.get(table);
-    if (known) return Object.assign(known, { scans, rows });
-    const counts = { scans, rows };
+    if (known) return Object.assign(known, reads);
+    const counts = { ...reads };
     this.#tables.set(table, counts);
     const how = { subject: table, combine: 'max' };
     this.#lanes.rate('db.table-scans', 'per-second', () => counts.scans, how);
-    this.#lanes.rate('db.table-scanned', 'per-second', () => counts.rows, how);
+    this.#lanes.rate('db.table-scanned', 'per-second', () => counts.scanned, how);
+    this.#lanes.rate('db.table-fetched', 'per-second', () => counts.fetched, how);
   }
 
   /** Texts of the statements that were sent so far. */

@@ -1,5 +1,5 @@
 /**
- * What the database's server says of itself: its connections, and the scans of its tables.
+ * What the database's server says of itself: its connections, and what is read of its tables.
  *
  * Asked once a second on a connection of its own, as an exporter of metrics does. What SQLite tells is in `sqlite-plans.js`.
  */
@@ -13,7 +13,8 @@ const CONNECTIONS = `
     count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting, current_setting('max_connections')::bigint AS "limit"
   FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usename IS NOT NULL`;
 const TABLES = `
-  SELECT relname::text AS table, seq_scan AS scans, coalesce(seq_tup_read, 0) AS rows
+  SELECT relname::text AS table, seq_scan AS scans, coalesce(seq_tup_read, 0) AS scanned,
+    coalesce(idx_tup_fetch, 0) AS fetched
   FROM pg_stat_user_tables WHERE schemaname = current_schema() AND seq_scan IS NOT NULL`;
 
 /**
@@ -30,7 +31,7 @@ export function watchServer(driver, meter) {
       connection ??= await driver.open();
       const { rows } = await connection.run(CONNECTIONS, []);
       meter.server = rows[0];
-      for (const { table, scans, rows: read } of (await connection.run(TABLES, [])).rows) meter.tableScanned(table, scans, read);
+      for (const { table, ...reads } of (await connection.run(TABLES, [])).rows) meter.tableRead(table, reads);
     } catch {
       // It is full, or away: whoever wants a connection says so. What is not known is not shown.
       void connection?.close().catch(() => {});

@@ -104,7 +104,7 @@ test('the probe tells lanes in the form that dyno reads', async () => {
   const samples = async () => (await shop.order('GET', '/v1/instances/shop-0/samples')).json;
   const ticks = async () => (await samples()).ticks;
   await waitFor(async () => (await ticks()).length > 5);
-  const told = ['heap.allocated', 'heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans'];
+  const told = ['heap.allocated', 'heap.young.used', 'heap.used', 'loop.delay', 'pool.db.waiters', 'cache.products.hits', 'process.cpu', 'server.handler', 'server.connections', 'db.calls', 'server.db.wall', 'cache.products.expired', 'db.connections', 'db.table-scans', 'db.table-fetched'];
   // Some begin when there is something to tell: what the database's server says of itself, with its first answer.
   await waitFor(async () => {
     const { lanes } = await samples();

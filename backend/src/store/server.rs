@@ -1,4 +1,4 @@
-//! What the database's server says of itself: its connections, and the scans of its tables.
+//! What the database's server says of itself: its connections, and what is read of its tables.
 //!
 //! Asked once a second on a connection of its own, as an exporter of metrics does; SQLite has no server, so nobody is asked.
 //! Dropping the task ends the connection.
@@ -23,11 +23,11 @@ const CONNECTIONS: &str = "
       current_setting('max_connections')::bigint
     FROM pg_stat_activity WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usename IS NOT NULL";
 const TABLES: &str = "
-    SELECT relname::text, seq_scan, coalesce(seq_tup_read, 0)
+    SELECT relname::text, seq_scan, coalesce(seq_tup_read, 0), coalesce(idx_tup_fetch, 0)
     FROM pg_stat_user_tables WHERE schemaname = current_schema() AND seq_scan IS NOT NULL";
 
-/// Scans of a table so far, and the rows read by them.
-type Scans = HashMap<String, (i64, i64)>;
+/// Of a table so far: scans, the rows read by them, and those fetched by way of an index.
+type Reads = HashMap<String, [i64; 3]>;
 
 /// Tells `meter` what the server says, for as long as it is polled.
 pub async fn watch(database: Arc<Database>, meter: DatabaseMeter) {
@@ -40,9 +40,9 @@ pub async fn watch(database: Arc<Database>, meter: DatabaseMeter) {
     loop {
         ticks.tick().await;
         match ask(&database, &mut link).await {
-            Ok((figures, scans)) => {
+            Ok((figures, reads)) => {
                 meter.set_server(figures);
-                tell(&meter, before.replace(scans.clone()), scans);
+                tell(&meter, before.replace(reads.clone()), reads);
             }
             Err(_) => {
                 // It is full, or away: whoever wants a connection says so. What is not known is not shown.
@@ -53,7 +53,7 @@ pub async fn watch(database: Arc<Database>, meter: DatabaseMeter) {
     }
 }
 
-async fn ask(database: &Database, link: &mut Option<Link>) -> Result<(ServerFigures, Scans), StoreError> {
+async fn ask(database: &Database, link: &mut Option<Link>) -> Result<(ServerFigures, Reads), StoreError> {
     let link = match link {
         Some(link) => link,
         None => link.insert(database.opener().uncounted().await?),
@@ -61,8 +61,8 @@ async fn ask(database: &Database, link: &mut Option<Link>) -> Result<(ServerFigu
     let connections = link.rows(CONNECTIONS, values![]).await?.rows;
     let figures = connections.first().map(figures).transpose()?.unwrap_or_default();
     let tables = link.rows(TABLES, values![]).await?.rows;
-    let scans = tables.iter().map(|r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))));
-    Ok((figures, scans.collect::<Result<_, StoreError>>()?))
+    let reads = tables.iter().map(|r| Ok((r.get(0)?, [r.get(1)?, r.get(2)?, r.get(3)?])));
+    Ok((figures, reads.collect::<Result<_, StoreError>>()?))
 }
 
 fn figures(row: &Row) -> Result<ServerFigures, StoreError> {
@@ -71,13 +71,14 @@ fn figures(row: &Row) -> Result<ServerFigures, StoreError> {
 }
 
 /// What has come since the last time; of a table that is new, nothing yet.
-fn tell(meter: &DatabaseMeter, before: Option<Scans>, now: Scans) {
+fn tell(meter: &DatabaseMeter, before: Option<Reads>, now: Reads) {
     let Some(before) = before else { return };
-    for (table, (scans, rows)) in now {
-        if let Some((old_scans, old_rows)) = before.get(&table) {
+    for (table, now) in now {
+        if let Some(old) = before.get(&table) {
             // Somebody may have set the figures back.
-            let grown = |now: i64, old: i64| u64::try_from(now - old).unwrap_or(0);
-            meter.table_scanned(&table, grown(scans, *old_scans), grown(rows, *old_rows));
+            let grown = |i: usize| u64::try_from(now[i] - old[i]).unwrap_or(0);
+            meter.table_scanned(&table, grown(0), grown(1));
+            meter.table_fetched(&table, grown(2));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use timeline::clock::MonoNs;
 use timeline::fingerprint;
@@ -54,11 +54,13 @@ pub struct ServerFigures {
     pub waiting: Option<u64>,
 }
 
-/// Scans of one table.
+/// What is read of one table.
 #[derive(Debug, Default)]
 pub(crate) struct TableState {
     scans: Counter,
-    rows: Counter,
+    scanned: Counter,
+    /// None before the server has told of it.
+    fetched: OnceLock<Counter>,
 }
 
 /// What a database's meter remembers.
@@ -166,7 +168,13 @@ impl DatabaseMeter {
     pub fn table_scanned(&self, table: &str, scans: u64, rows: u64) {
         let state = self.state.tables.get(table, TableState::default);
         state.scans.add(scans);
-        state.rows.add(rows);
+        state.scanned.add(rows);
+    }
+
+    /// So many more rows of a table were fetched by way of one of its indexes.
+    pub fn table_fetched(&self, table: &str, rows: u64) {
+        let state = self.state.tables.get(table, TableState::default);
+        state.fetched.get_or_init(Counter::default).add(rows);
     }
 }
 
@@ -214,6 +222,38 @@ impl Drop for Sent {
     }
 }
 
+struct TableLanes {
+    name: String,
+    state: Arc<TableState>,
+    scans: LaneNo,
+    scanned: LaneNo,
+    /// Declared when the server first tells.
+    fetched: Option<LaneNo>,
+}
+
+impl TableLanes {
+    fn declare(name: String, state: Arc<TableState>, draft: &mut Draft<'_>) -> Self {
+        let mut rate = |lane| draft.lanes.declare(Self::spec(lane, &name));
+        let (scans, scanned) = (rate(names::DB_TABLE_SCANS), rate(names::DB_TABLE_SCANNED));
+        Self { scans, scanned, fetched: None, name, state }
+    }
+
+    /// Every process that asks the server hears the same, so the lanes do not add up.
+    fn spec(lane: &str, table: &str) -> LaneSpec {
+        LaneSpec::rate(lane, "", Unit::PerSecond).worst().about(table)
+    }
+
+    fn collect(&mut self, draft: &mut Draft<'_>) {
+        draft.count(self.scans, &self.state.scans);
+        draft.count(self.scanned, &self.state.scanned);
+        if let Some(fetched) = self.state.fetched.get() {
+            let spec = || Self::spec(names::DB_TABLE_FETCHED, &self.name);
+            let lane = *self.fetched.get_or_insert_with(|| draft.lanes.declare(spec()));
+            draft.count(lane, fetched);
+        }
+    }
+}
+
 struct ShapeLanes {
     shape: Arc<Shape>,
     calls: LaneNo,
@@ -253,7 +293,7 @@ impl ShapeLanes {
 pub(crate) struct Database {
     state: Arc<DatabaseState>,
     shapes: Vec<ShapeLanes>,
-    tables: Vec<(Arc<TableState>, LaneNo, LaneNo)>,
+    tables: Vec<TableLanes>,
     /// Of the figures of the server, in their order.
     server: [Option<LaneNo>; 4],
 }
@@ -280,15 +320,10 @@ impl Database {
             }
         }
         for (table, state) in self.state.tables.after(self.tables.len()) {
-            let mut rate = |name| {
-                let spec = LaneSpec::rate(name, "", Unit::PerSecond).worst();
-                draft.lanes.declare(spec.about(table.as_str()))
-            };
-            self.tables.push((state, rate(names::DB_TABLE_SCANS), rate(names::DB_TABLE_SCANNED)));
+            self.tables.push(TableLanes::declare(table, state, draft));
         }
-        for (table, scans, rows) in &self.tables {
-            draft.count(*scans, &table.scans);
-            draft.count(*rows, &table.rows);
+        for table in &mut self.tables {
+            table.collect(draft);
         }
     }
 }

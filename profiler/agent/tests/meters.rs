@@ -196,6 +196,8 @@ fn a_database_server_tells_of_its_connections_and_of_scans() {
         waiting: None,
     });
     database.table_scanned("purchase", 2, 40_000);
+    database.table_scanned("price", 1, 500);
+    database.table_fetched("purchase", 70);
     let batch = fresh_tick(&agent);
     let level = |name| last(&batch, name);
     assert_eq!(
@@ -204,7 +206,10 @@ fn a_database_server_tells_of_its_connections_and_of_scans() {
     );
     assert!(values(&batch, names::DB_WAITING).is_empty(), "it does not say");
     let rate = |name| amount(&batch, name, "purchase").round();
-    assert_eq!([names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED].map(rate), [2.0, 40_000.0]);
+    let lanes = [names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED, names::DB_TABLE_FETCHED];
+    assert_eq!(lanes.map(rate), [2.0, 40_000.0, 70.0]);
+    let of = values(&batch, names::DB_TABLE_FETCHED).len();
+    assert_eq!((of, values(&batch, names::DB_TABLE_SCANNED).len()), (1, 2), "of the other it does not say");
 }
 
 #[test]

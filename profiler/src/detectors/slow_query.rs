@@ -1,11 +1,12 @@
 //! Slow query: a statement reads rows out of all proportion to the rows that it gives.
 //!
 //! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
-//! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned}` by table; and what it tells of plans (`db.plan`).
-//! **Needs** `db.calls` and either, or else `db.time`: then a look-up is told that alone has become slow, or that has become slower as its plan
-//! turned from an index to a scan, and nothing of one that always was. **Statistic.** Rows stepped over in scans for each call and for each row
-//! given, over the last three seconds, in at least four samples; of tables, rows for each scan, and which look-up accounts for the scans; or
-//! which look-up alone has become slow, or by half, and a millisecond, as its plan turned. What is told of it is counted from when it began. One
+//! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned,table-fetched}` by table; and what it tells of plans
+//! (`db.plan`). **Needs** `db.calls` and either, or else `db.time`: then a look-up is told that alone has become slow, or that has become slower as
+//! its plan turned from an index to a scan, and nothing of one that always was. **Statistic.** Rows stepped over in scans for each call and for each
+//! row given, over the last three seconds, in at least four samples; of tables, rows for each scan, and which look-up accounts for the scans; rows
+//! fetched by way of an index for each call of a look-up, and that it has become slower, by half and a millisecond, as they became many; or
+//! which look-up alone has become slow, or by as much, as its plan turned. What is told of it is counted from when it began. One
 //! that alone has become slow while half as many connections wait for locks (`db.waiting`) as are inside it lacks no index: it waits, and that is
 //! what is said. A plan is evidence besides. **Null test.** The statement's own time while it did not scan: where its median has grown by half,
 //! the finding is confirmed.
@@ -13,6 +14,7 @@
 //! What has to read everything (a sum over a table, a list without a condition, a pattern) is none: no index would
 //! change it. Which table and column the index needs is read from the fingerprint, as far as it goes.
 
+mod by_index;
 mod by_table;
 mod by_time;
 mod plan;
@@ -47,6 +49,8 @@ const GAP: Duration = Duration::from_secs(2);
 const GROWTH: f64 = 1.5;
 /// ... and from which on its users notice.
 const CRITICAL_GROWTH: f64 = 5.0;
+/// What that adds to the time of a statement, at least, where it is not counted in a scan: as long as stepping over [`LEAST_SCANNED`] rows takes.
+const LEAST_ADDED_NS: f64 = 1e6;
 /// Calls from which on a median time is worth its name.
 const LEAST_TIMED: u64 = 8;
 /// What the server says of locks explains a slow statement better than its time alone did before, whichever had more calls.
@@ -70,9 +74,13 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
                 .filter_map(|s| Some(Scan::of_statement(timeline, s, span, at)?.claim(timeline, at))),
         );
     } else if timeline.has(names::DB_TABLE_SCANNED) {
-        let scans = by_table::scans(timeline, at);
-        let grown = by_time::grown(timeline, at).filter(|g| scans.iter().all(|s| s.text != g.text));
-        claims.extend(scans.iter().chain(&grown).map(|scan| scan.claim(timeline, at)));
+        let mut scans = by_table::scans(timeline, at);
+        for more in by_index::walks(timeline, at).into_iter().chain(by_time::grown(timeline, at)) {
+            if scans.iter().all(|s| s.text != more.text) {
+                scans.push(more);
+            }
+        }
+        claims.extend(scans.iter().map(|scan| scan.claim(timeline, at)));
     } else {
         // Nobody counts what is read: whose plan has turned to a scan is told all the same, and who has become slow alone, but not who has been slow
         // from the start.
@@ -88,6 +96,19 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
     Answer::Looked(claims)
 }
 
+/// What is wrong with a statement, as far as it is known.
+#[derive(Clone, Copy)]
+enum Way {
+    /// It reads whole tables: so many rows for each call.
+    Scans(f64),
+    /// It walks along an index that does not find its rows: so many are fetched for each call.
+    Walks(f64),
+    /// Its plan has turned from an index to a scan of the whole table.
+    Turned,
+    /// It has become slow.
+    Slower,
+}
+
 /// A statement that scans.
 struct Scan {
     text: String,
@@ -96,10 +117,7 @@ struct Scan {
     since: RunTime,
     last: RunTime,
     calls: f64,
-    /// Rows read in scans for each call, where they are counted.
-    scanned: Option<f64>,
-    /// Has its plan turned from an index to a scan of the whole table?
-    turned: bool,
+    way: Way,
     /// Rows that a call gives.
     given: Option<f64>,
     /// May its own past confirm it?
@@ -154,13 +172,25 @@ impl Scan {
             since,
             last: newest,
             calls,
-            scanned: Some(count(names::DB_SCANNED) / calls),
-            turned: false,
+            way: Way::Scans(count(names::DB_SCANNED) / calls),
             sure: true,
             given: Some(count(names::DB_ROWS) / calls),
             lane: names::DB_SCANNED,
             locks: None,
         })
+    }
+
+    /// Rows read for each call, where they are counted.
+    const fn read(&self) -> Option<f64> {
+        match self.way {
+            Way::Scans(rows) | Way::Walks(rows) => Some(rows),
+            Way::Turned | Way::Slower => None,
+        }
+    }
+
+    /// Does the plan speak for it? One that walks an index has a filter.
+    const fn is_told_by(&self, plan: &plan::Plan) -> bool {
+        plan.scans || (matches!(self.way, Way::Walks(_)) && !plan.seeks)
     }
 
     fn claim(&self, timeline: &Timeline, at: RunTime) -> Claim {
@@ -191,15 +221,15 @@ impl Scan {
             onset: self.since,
             last: self.last.min(at),
             quiet: QUIET,
-            weight: self.scanned.unwrap_or(1.0) * self.calls * outweighs,
+            weight: self.read().unwrap_or(1.0) * self.calls * outweighs,
             claim: self.sentence(now, before),
-            evidence: self.supporting(now, before, plan.as_ref().filter(|p| p.scans)),
+            evidence: self.supporting(now, before, plan.as_ref().filter(|p| self.is_told_by(p))),
             advice: self.advice(plan.as_ref()),
             remedies: self.remedies(plan.as_ref()),
-            contradicting: plan.filter(|p| !p.scans).map(|p| p.evidence).into_iter().collect(),
+            contradicting: plan.filter(|p| !self.is_told_by(p)).map(|p| p.evidence).into_iter().collect(),
             missing: if now.is_none() { vec![names::DB_TIME.to_owned()] } else { Vec::new() },
             episodes: vec![Span::new(self.since, self.last.min(at))],
-            sort: if self.scanned.is_none() && !self.turned { BY_TIME } else { "" },
+            sort: if matches!(self.way, Way::Slower) { BY_TIME } else { "" },
         }
     }
 
@@ -207,13 +237,13 @@ impl Scan {
         let a_second = Unit::Count.show((self.calls / window::seconds(self.span)).round());
         let took = now.map_or(String::new(), |t| format!(", {} each", Unit::Ns.show(t)));
         let given = self.given.map(|n| Unit::Count.show(n));
-        let Some(scanned) = self.scanned else {
+        let Some(read) = self.read() else {
             let than = before.map_or(String::new(), |b| format!(" instead of {}", Unit::Ns.show(b)));
             let given = given.map_or(String::new(), |n| format!(" for {n} rows"));
             let locks = self.locks.map_or(String::new(), |l| {
                 format!("; it waits for locks, {} at a time", plural(l.waiting, "connection"))
             });
-            let what = if self.turned {
+            let what = if matches!(self.way, Way::Turned) {
                 format!("reads a whole table since {ONSET}, where an index found its rows before")
             } else {
                 format!("has become slow since {ONSET}, alone among the statements")
@@ -221,25 +251,33 @@ impl Scan {
             return format!("`{}` {what}: {a_second} times a second{took}{than}{given}{locks}", self.text);
         };
         let given = given.map_or(String::new(), |n| format!(" to give {n}"));
+        let what = if matches!(self.way, Way::Walks(_)) {
+            "along an index that does not find them"
+        } else {
+            "whole tables"
+        };
         format!(
-            "`{}` reads {} rows{given} since {ONSET}: whole tables, {a_second} times a second{took}",
+            "`{}` reads {} rows{given} since {ONSET}: {what}, {a_second} times a second{took}",
             self.text,
-            Unit::Count.show(scanned),
+            Unit::Count.show(read),
         )
     }
 
     fn supporting(&self, now: Option<f64>, before: Option<f64>, plan: Option<&plan::Plan>) -> Vec<Evidence> {
         let mut list = Vec::new();
-        if let Some(scanned) = self.scanned {
-            let rate = scanned * self.calls / window::seconds(self.span);
+        if let Some(read) = self.read() {
+            let rate = read * self.calls / window::seconds(self.span);
             let ratio = self.given.map_or(String::new(), |given| {
-                format!(", {} for each that they gave", Unit::Count.show(scanned / given.max(1.0)))
+                format!(", {} for each that they gave", Unit::Count.show(read / given.max(1.0)))
             });
-            let text = format!(
-                "{} calls stepped over {} rows each in scans of whole tables{ratio}",
-                Unit::Count.show(self.calls.round()),
-                Unit::Count.show(scanned)
-            );
+            let (calls, read) = (Unit::Count.show(self.calls.round()), Unit::Count.show(read));
+            let text = if matches!(self.way, Way::Walks(_)) {
+                format!(
+                    "for each of {calls} calls {read} rows of the table are fetched by way of its indexes{ratio}"
+                )
+            } else {
+                format!("{calls} calls stepped over {read} rows each in scans of whole tables{ratio}")
+            };
             list.push(evidence(text, self.lane, self.span, rate, Unit::PerSecond));
         }
         if let Some(now) = now {
@@ -286,7 +324,7 @@ impl Scan {
         let reads = self.given.map_or("only the rows that it gives".to_owned(), |n| {
             format!("about {} rows", Unit::Count.show(n.max(1.0)))
         });
-        let instead = self.scanned.map_or(String::new(), |n| format!(" instead of {}", Unit::Count.show(n)));
+        let instead = self.read().map_or(String::new(), |n| format!(" instead of {}", Unit::Count.show(n)));
         let first = match &self.filter {
             Filter::Column { table, column } if !table.is_empty() => format!(
                 "Create the index that it lacks: `CREATE INDEX ON {table} ({column})`. A call then reads {reads}{instead}."
@@ -298,7 +336,7 @@ impl Scan {
                 .to_owned(),
         };
         let look = "Look at its plan first (`EXPLAIN`, `EXPLAIN QUERY PLAN`): a scan of the table, or a walk along another index with a filter, stands there now and is gone with the index.";
-        let planned = plan.is_some_and(|p| p.scans);
+        let planned = plan.is_some_and(|p| self.is_told_by(p));
         let look = (!planned).then(|| look.to_owned());
         std::iter::once(first).chain(look).collect()
     }
@@ -358,8 +396,7 @@ mod tests {
             since: RunTime::from_ms(12_000),
             last: RunTime::from_ms(20_000),
             calls: 60.0,
-            scanned: None,
-            turned: false,
+            way: Way::Slower,
             given: None,
             sure: false,
             lane: names::DB_TIME,

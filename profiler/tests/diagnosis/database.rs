@@ -48,11 +48,13 @@ fn page(dice: &mut Dice) -> Request {
     request("/products", vec![(LIST, 11.0 + dice.exp(0.5), 20.0, 0.0)])
 }
 
-/// What is told of scans of whole tables.
+/// What is told of rows that are read and not wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scans {
     ByStatement,
     ByTable,
+    /// As fetched by way of the table's indexes.
+    ByIndex,
     Untold,
 }
 
@@ -188,8 +190,8 @@ fn tell(w: &mut World, name: &str, told: &Told, shop: Shop) {
     }
     for (&(lane, about), amounts) in &told.counts {
         if lane == names::DB_SCANNED && shop.scans != Scans::ByStatement {
-            if shop.scans == Scans::ByTable {
-                tables(w, name, about, amounts);
+            if shop.scans != Scans::Untold {
+                tables(w, name, about, amounts, shop.scans == Scans::ByIndex);
             }
             continue;
         }
@@ -221,16 +223,23 @@ fn cells(amounts: &[(f64, f64)], length: f64) -> Vec<Vec<f64>> {
 }
 
 /// What a server says of its tables once a second; both processes hear the same, here each its own half twice.
-fn tables(w: &mut World, name: &str, text: &str, amounts: &[(f64, f64)]) {
+fn tables(w: &mut World, name: &str, text: &str, amounts: &[(f64, f64)], by_index: bool) {
     let table = if text.contains("purchase") { "purchase" } else { "price" };
     let mut rate = |lane: &str| w.lane(LaneSpec::rate(lane, name, Unit::PerSecond).worst().about(table));
-    let (scans, rows) = (rate(names::DB_TABLE_SCANS), rate(names::DB_TABLE_SCANNED));
+    let (scans, scanned, fetched) =
+        (rate(names::DB_TABLE_SCANS), rate(names::DB_TABLE_SCANNED), rate(names::DB_TABLE_FETCHED));
     let cells = cells(amounts, 1_000.0);
     for i in 1..SECONDS * 10 {
         let told = i % 10 == 3 && i > 10;
-        let scanned: Vec<f64> = cells[i as usize / 10].iter().copied().filter(|&n| n > 0.0 && told).collect();
-        w.sample(scans, ms(i * 100), scanned.len() as f64 * 2.0 * 10.0);
-        w.sample(rows, ms(i * 100), scanned.iter().sum::<f64>() * 2.0 * 10.0);
+        let read: Vec<f64> = cells[i as usize / 10].iter().copied().filter(|&n| n > 0.0 && told).collect();
+        let (calls, rows) = (read.len() as f64 * 2.0 * 10.0, read.iter().sum::<f64>() * 2.0 * 10.0);
+        let (of_scans, of_indexes) = if by_index { ([0.0; 2], rows) } else { ([calls, rows], 0.0) };
+        w.sample(scans, ms(i * 100), of_scans[0]);
+        w.sample(scanned, ms(i * 100), of_scans[1]);
+        // A lane of its own begins when it is first told of.
+        if i > 10 {
+            w.sample(fetched, ms(i * 100), of_indexes);
+        }
     }
 }
 
@@ -370,6 +379,39 @@ fn a_server_that_counts_scans_by_table_still_leads_to_the_statement() {
         assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)"), "{}", f.advice[0]);
         assert!(f.found_at.as_secs_f64() - ONSET <= 5.0, "{}", f.found_at);
     }
+}
+
+#[test]
+fn a_look_up_that_walks_an_index_which_does_not_find_its_rows_is_told_by_what_it_fetches() {
+    // Too little slower to be told by its time alone.
+    const BOTH: (bool, bool) = (true, true);
+    fn comes(t: f64, d: &mut Dice, (slower, fetches): (bool, bool)) -> Request {
+        let took = if slower && wrong(t) { 19.0 } else { 11.0 };
+        let fetched = if fetches && wrong(t) { 100_000.0 } else { 20.0 };
+        request("/orders", vec![(ORDERS, took + d.exp(1.0), 20.0, fetched), (PRICE, 11.0, 1.0, 1.0)])
+    }
+    let told = |comes| diagnose(Shop { scans: Scans::ByIndex, ..shop(comes, 60.0) });
+    let d = told(|t, d| comes(t, d, BOTH));
+    assert_eq!(kinds_of(&d), [FindingKind::SlowQuery], "{:#?}", d.findings());
+    let f = find(&d, FindingKind::SlowQuery);
+    assert_eq!((f.subject.as_str(), f.status), (ORDERS, Status::Confirmed), "{f:#?}");
+    assert!(f.claim.contains("rows to give 20 since 00:1") && f.claim.contains("along an index"), "{f:#?}");
+    assert!(f.evidence.iter().any(|e| e.lane == names::DB_TABLE_FETCHED), "{f:#?}");
+    assert!(f.advice[0].contains("CREATE INDEX ON purchase (customer)"), "{}", f.advice[0]);
+    assert!((f.onset.as_secs_f64() - ONSET).abs() <= 0.5, "{f:#?}");
+    assert!(f.found_at.as_secs_f64() - ONSET <= 3.0 && f.ended.is_some(), "{f:#?}");
+    // It takes no longer for it, or is slower and fetches no more.
+    for comes in [|t, d: &mut Dice| comes(t, d, (false, true)), |t, d: &mut Dice| comes(t, d, (true, false))]
+    {
+        assert!(told(comes).findings().is_empty());
+    }
+    // It has always fetched so many: whether it wants them, nobody knows.
+    let always: fn(f64, &mut Dice) -> Request = |t, d| {
+        let mut came = comes(t, d, (true, false));
+        came.visits[0].asks[0].3 = 100_000.0;
+        came
+    };
+    assert!(told(always).findings().is_empty());
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn a_missing_index_is_found_through_the_server_alone_and_nothing_is_left_there()
         (names::DB_BUFFER_HITS, 0.5),
         (names::DB_TABLE_SCANS, 1.0),
         (names::DB_TABLE_SCANNED, 50_000.0),
+        (names::DB_TABLE_FETCHED, 0.0),
         (names::DB_CALLS, 1.0),
         (names::DB_ROWS, 1.0),
     ] {

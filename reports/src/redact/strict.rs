@@ -327,7 +327,7 @@ impl Redactor {
         match lane {
             lanes::SOURCE_AGE => self.instance(subject),
             lanes::ERRORS | lanes::WS_CLOSES => self.chosen("error", subject),
-            lanes::DB_TABLE_SCANS | lanes::DB_TABLE_SCANNED => self.name(subject),
+            lanes::DB_TABLE_SCANS | lanes::DB_TABLE_SCANNED | lanes::DB_TABLE_FETCHED => self.name(subject),
             _ if lane.starts_with("client.") => self.chosen("step", subject),
             _ if lane.starts_with("server.") => self.names.of("route", subject),
             _ if lane.starts_with("db.") => self.statement(subject),

@@ -4,7 +4,7 @@ use super::parse::nearest;
 use crate::lane::names;
 use crate::units::Unit;
 
-const FIXED: [(&str, Unit); 115] = [
+const FIXED: [(&str, Unit); 116] = [
     (names::OFFERED, Unit::PerSecond),
     (names::ACHIEVED, Unit::PerSecond),
     (names::COMPLETED, Unit::PerSecond),
@@ -107,6 +107,7 @@ const FIXED: [(&str, Unit); 115] = [
     (names::DB_SCANNED, Unit::PerSecond),
     (names::DB_TABLE_SCANS, Unit::PerSecond),
     (names::DB_TABLE_SCANNED, Unit::PerSecond),
+    (names::DB_TABLE_FETCHED, Unit::PerSecond),
     (names::DB_CONNECTIONS, Unit::Count),
     (names::DB_CONNECTION_LIMIT, Unit::Count),
     (names::DB_ACTIVE, Unit::Count),

@@ -10,7 +10,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, Scan, by_time};
+use super::{LEAST_CALLS, LEAST_SCANNED, Scan, Way, by_time};
 use crate::detectors::database::statement::{self, Filter, is_table};
 use crate::window;
 
@@ -75,10 +75,10 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
         since,
         last: answers.last()?.1,
         calls,
-        scanned: Some(rows / scans),
-        turned: false,
+        way: Way::Scans(rows / scans),
         // What was told of the table only since then says nothing of what was before.
-        sure: slower.is_known && told_since(timeline, table).is_some_and(|told| told < since),
+        sure: slower.is_known
+            && told_since(timeline, names::DB_TABLE_SCANS, table).is_some_and(|told| told < since),
         given,
         lane: names::DB_TABLE_SCANNED,
         locks: None,
@@ -86,13 +86,13 @@ fn of_table(timeline: &Timeline, table: &str, statements: &[&str], at: RunTime) 
 }
 
 /// A statement that names the table.
-struct Asked<'a> {
-    text: &'a str,
+pub(super) struct Asked<'a> {
+    pub text: &'a str,
     /// What it looks up by; none where it has to read all of the table, as one that looks up in another and may well join this one.
-    looks_up: Option<Filter>,
+    pub looks_up: Option<Filter>,
 }
 
-fn asked<'a>(statements: &[&'a str], table: &str) -> Vec<Asked<'a>> {
+pub(super) fn asked<'a>(statements: &[&'a str], table: &str) -> Vec<Asked<'a>> {
     let of_it = statements.iter().filter(|s| statement::tables(s).iter().any(|t| is_table(t, table)));
     of_it
         .map(|&text| Asked {
@@ -129,14 +129,14 @@ fn suspects<'a>(timeline: &Timeline, asked: &'a [Asked], scans: f64, span: Span)
     (suspects, alone)
 }
 
-/// When the server first told of the table's scans.
-fn told_since(timeline: &Timeline, table: &str) -> Option<RunTime> {
-    window::about(timeline, names::DB_TABLE_SCANS, table).filter_map(|s| Some(s.points.first()?.0)).min()
+/// When the server first told this of the table.
+pub(super) fn told_since(timeline: &Timeline, name: &str, table: &str) -> Option<RunTime> {
+    window::about(timeline, name, table).filter_map(|s| Some(s.points.first()?.0)).min()
 }
 
 /// Were there scans in `block` that the look-up may have made? What was not told then may have been some.
 fn may_have_scanned(timeline: &Timeline, table: &str, asked: &[Asked], text: &str, block: Span) -> bool {
-    let untold = told_since(timeline, table).is_none_or(|told| told > block.start);
+    let untold = told_since(timeline, names::DB_TABLE_SCANS, table).is_none_or(|told| told > block.start);
     let scans = heard(timeline, names::DB_TABLE_SCANS, table, block);
     untold || suspects(timeline, asked, scans, block).0.iter().any(|s| s.text == text)
 }

@@ -11,7 +11,7 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Span, Timeline};
 
-use super::{LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Locks, Scan, plan};
+use super::{LEAST_ADDED_NS, LEAST_CALLS, LEAST_SCANNED, LEAST_TIMED, Locks, Scan, Way, plan};
 use crate::detectors::database::statement::{self, Filter};
 use crate::stats::{Durations, median};
 use crate::window;
@@ -28,9 +28,6 @@ const GROWTH: f64 = 5.0;
 const OVER_OTHERS: f64 = 3.0;
 /// Other statements with which it can be compared.
 const LEAST_OTHERS: usize = 2;
-/// What a scan adds to the time of a statement, at least, where only its plan says that there is one: as long as stepping over
-/// [`LEAST_SCANNED`] rows takes.
-const LEAST_ADDED_NS: f64 = 1e6;
 /// Share of the connections inside it (Little's law) that wait for locks, from which on its time is theirs.
 const WAITING_SHARE: f64 = 0.5;
 /// Its past: the best block of so many before the window, each so long.
@@ -39,7 +36,7 @@ const BLOCK: Duration = Duration::from_secs(4);
 /// A cell in the search for the onset.
 const CELL: Duration = Duration::from_millis(200);
 /// How long it has been slow, at least, and still is: many that came at once have waited for each other.
-const LASTS: Duration = Duration::from_millis(600);
+pub(super) const LASTS: Duration = Duration::from_millis(600);
 
 /// The look-up that most of the time goes to, if it has become slow.
 pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
@@ -92,8 +89,7 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         since,
         last: at,
         calls,
-        scanned: None,
-        turned: false,
+        way: Way::Slower,
         given: given.map(|n| n / calls),
         lane: names::DB_TIME,
         locks: locks.map(|waiting| Locks { waiting, inside }),
@@ -132,8 +128,7 @@ fn of_turn(timeline: &Timeline, text: &str, told: RunTime, at: RunTime) -> Optio
         since: onset(timeline, text, told, (first * past).sqrt()).max(told.back(plan::SETTLED)),
         last: at,
         calls,
-        scanned: None,
-        turned: true,
+        way: Way::Turned,
         given: given.map(|n| n / calls),
         lane: names::DB_TIME,
         locks: None,

@@ -323,6 +323,7 @@ const PROCESS: &[Rule] = &[
 const POSTGRES: &[Rule] = &[
     Rule::rate("pg_stat_user_tables_seq_scan", PER_S, names::DB_TABLE_SCANS).about(&["relname"]),
     Rule::rate("pg_stat_user_tables_seq_tup_read", PER_S, names::DB_TABLE_SCANNED).about(&["relname"]),
+    Rule::rate("pg_stat_user_tables_idx_tup_fetch", PER_S, names::DB_TABLE_FETCHED).about(&["relname"]),
     Rule::level("pg_stat_activity_count", COUNT, names::DB_CONNECTIONS),
     Rule::level("pg_stat_activity_count", COUNT, names::DB_ACTIVE).when(&[("state", &["^active"])]),
     Rule::level("pg_stat_activity_count", COUNT, names::DB_WAITING)

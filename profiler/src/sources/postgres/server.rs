@@ -1,4 +1,4 @@
-//! What the server says of itself: connections, the database's counters, scans of its tables.
+//! What the server says of itself: connections, the database's counters, what is read of its tables.
 //!
 //! Owns these three questions and their lanes. Statements are `statements`' business.
 
@@ -25,12 +25,16 @@ pub(super) const ACTIVITY: &str = "/* dyno */ SELECT count(*), current_setting('
 /// Of the database that we are connected to.
 pub(super) const DATABASE: &str = "/* dyno */ SELECT xact_commit, xact_rollback, deadlocks, temp_bytes, blks_hit, blks_read \
     FROM pg_stat_database WHERE datname = current_database()";
-/// Tables that were ever scanned; those of one name in several schemas are told as one.
-pub(super) const TABLES: &str = "/* dyno */ SELECT relname, sum(seq_scan), sum(seq_tup_read) FROM pg_stat_user_tables \
-    WHERE seq_scan > 0 GROUP BY 1 ORDER BY 3 DESC NULLS LAST LIMIT 500";
+/// Tables that were ever read; those of one name in several schemas are told as one.
+pub(super) const TABLES: &str = "/* dyno */ SELECT relname, sum(seq_scan), sum(seq_tup_read), coalesce(sum(idx_tup_fetch), 0) \
+    FROM pg_stat_user_tables WHERE seq_scan > 0 OR idx_tup_fetch > 0 \
+    GROUP BY 1 ORDER BY coalesce(sum(seq_tup_read), 0) + coalesce(sum(idx_tup_fetch), 0) DESC LIMIT 500";
 /// The `LIMIT` of [`TABLES`].
 const LISTED: usize = 500;
-/// Most tables that are told apart: each costs two lanes.
+/// Rows fetched of a table by way of its indexes, from question to question, from which on it is of interest: what a look-up by an index wants
+/// is few.
+const LEAST_FETCHED: f64 = 1_000.0;
+/// Most tables that are told apart: each costs three lanes.
 const MOST_TABLES: usize = 64;
 
 /// How many checkpoints the server has begun; what counts them has moved in version 17.
@@ -129,11 +133,11 @@ impl Server {
     }
 }
 
-/// Scans of tables: a table gets lanes once it is scanned.
+/// What is read of tables: a table gets lanes once it is scanned, or much is fetched of it.
 #[derive(Default)]
 struct Tables {
-    counters: Counters<(String, bool)>,
-    lanes: HashMap<String, [Option<LaneId>; 2]>,
+    counters: Counters<(String, usize)>,
+    lanes: HashMap<String, [Option<LaneId>; 3]>,
     /// Did the last list hold all of them, so that what is new in the next one has counted from zero?
     whole: bool,
 }
@@ -143,18 +147,20 @@ impl Tables {
         let whole = std::mem::replace(&mut self.whole, rows.len() < LISTED);
         let mut grown = HashMap::new();
         for row in rows.iter().take(LISTED) {
-            let Some((table, [scans, read])) = table(row) else { continue };
-            let mut more = |which, value| {
-                let new = whole.then_some(value);
-                self.counters.grown((table.clone(), which), value).or(new).unwrap_or(0.0)
+            let Some((table, reads)) = table(row) else { continue };
+            let mut more = |which: usize| {
+                let new = whole.then_some(reads[which]);
+                self.counters.grown((table.clone(), which), reads[which]).or(new).unwrap_or(0.0)
             };
-            grown.insert(table.clone(), [more(false, scans), more(true, read)]);
+            let more = [0, 1, 2].map(&mut more);
+            grown.insert(table, more);
         }
         self.counters.retain(|(table, _)| grown.contains_key(table));
         let Some(then) = then else { return };
         let seconds = now.since(then).as_secs_f64().max(1e-3);
         for (table, more) in &grown {
-            if more[0] > 0.0 && self.lanes.len() < MOST_TABLES && !self.lanes.contains_key(table) {
+            let much = more[0] > 0.0 || more[2] >= LEAST_FETCHED;
+            if much && self.lanes.len() < MOST_TABLES && !self.lanes.contains_key(table) {
                 self.lanes.insert(table.clone(), lanes(table, instance, then, sink));
             }
         }
@@ -169,15 +175,16 @@ impl Tables {
     }
 }
 
-fn lanes(table: &str, instance: &str, then: MonoNs, sink: &mut dyn Sink) -> [Option<LaneId>; 2] {
-    [names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED].map(|name| {
+fn lanes(table: &str, instance: &str, then: MonoNs, sink: &mut dyn Sink) -> [Option<LaneId>; 3] {
+    [names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED, names::DB_TABLE_FETCHED].map(|name| {
         let spec = LaneSpec::rate(name, instance, Unit::PerSecond).worst().about(table);
         let lane = sink.declare(spec);
-        // It was watched up to then, and nobody scanned it.
+        // It was watched up to then, and nobody scanned it, or fetched much of it.
         lane.inspect(|lane| sink.sample(*lane, then, 0.0))
     })
 }
 
-fn table(row: &SimpleQueryRow) -> Option<(String, [f64; 2])> {
-    Some((clean(text(row, 0)?, LABEL_MAX), [number(row, 1)?, number(row, 2).unwrap_or(0.0)]))
+fn table(row: &SimpleQueryRow) -> Option<(String, [f64; 3])> {
+    let figure = |i| number(row, i).unwrap_or(0.0);
+    Some((clean(text(row, 0)?, LABEL_MAX), [number(row, 1)?, figure(2), figure(3)]))
 }
