@@ -27,7 +27,8 @@ use crate::stats::median;
 
 /// Different shifts that the null is made of, at most; 200 are the least for a rank of 1 %, twice as many halve its error.
 pub const SHIFTS: u32 = 400;
-/// With fewer of them, as a short span has, the null confirms nothing.
+/// With fewer of them nothing is said. Where fewer of them are by whole cells, as in a short span, others by parts of a cell lie between, which
+/// depend on their neighbours: then nothing is confirmed.
 pub const LEAST_SHIFTS: u32 = 200;
 /// Fewer episodes than these could well coincide by chance: were each within reach of a bad moment half of
 /// the time, five would all be so once in 32 cases.
@@ -66,6 +67,8 @@ pub struct Blame {
     pub as_good: u32,
     /// How many different ones were tried.
     pub shifts: u32,
+    /// How many there are that lie a cell apart, up to [`SHIFTS`].
+    pub apart: u32,
     /// Episodes in the window.
     pub episodes: usize,
     /// Those of them with more than the mean excess.
@@ -98,8 +101,8 @@ impl Blame {
             return None;
         }
         let share = track.share(0);
-        let shifts = track.shifts(&inside);
-        let shares: Vec<f64> = shifts.iter().map(|&s| track.share(s)).collect();
+        let (shifts, apart) = track.shifts(&inside);
+        let shares: Vec<f64> = shifts.iter().map(|&s| track.share_between(s)).collect();
         let as_good = shares.iter().filter(|&&s| s >= share).count() as u32;
         Some(Self {
             share,
@@ -107,6 +110,7 @@ impl Blame {
             chance: median(shares)?,
             as_good,
             shifts: shifts.len() as u32,
+            apart,
             episodes: inside.len(),
             bad: inside.iter().filter(|e| excess.between(**e).mean() > excess.mean()).count(),
             usually_bad: usually_bad(excess),
@@ -118,15 +122,16 @@ impl Blame {
 
     /// Does the overlap stand out, by effect and by rank, and in most episodes?
     pub fn holds(&self) -> bool {
-        self.share - self.chance >= LEAST_EFFECT
+        self.shifts >= LEAST_SHIFTS
+            && self.share - self.chance >= LEAST_EFFECT
             && self.rank() <= MOST_AS_GOOD
             && self.bad as f64 > LEAST_BAD * self.episodes as f64
             && at_least(self.bad, self.episodes, self.usually_bad) <= MOST_LIKELY_BY_CHANCE
     }
 
-    /// Does it hold against so many different shifts that it confirms the finding?
+    /// Does it hold against so many shifts that lie a cell apart that it confirms the finding?
     pub fn confirms(&self) -> bool {
-        self.holds() && self.shifts >= LEAST_SHIFTS
+        self.holds() && self.apart >= LEAST_SHIFTS
     }
 
     /// Is it what chance would give? Only a lane that shows single episodes can say so: one that smears each over all of the
@@ -146,8 +151,8 @@ impl Blame {
             1 => "1 does as well".to_owned(),
             n => format!("{n} do as well"),
         };
-        let few = if self.shifts < LEAST_SHIFTS {
-            format!(" (it takes {LEAST_SHIFTS} to confirm)")
+        let few = if self.apart < LEAST_SHIFTS {
+            format!(" ({} of them by whole cells; it takes {LEAST_SHIFTS} such to confirm)", self.apart)
         } else {
             String::new()
         };
@@ -219,9 +224,17 @@ impl<'a> Track<'a> {
         sum / self.total
     }
 
-    /// Different shifts that are neither near zero nor near a multiple of the episodes' period: all of them, or as many as
-    /// [`SHIFTS`] at random. Between two cells there is none: excess and episodes are not known finer.
-    fn shifts(&self, episodes: &[Span]) -> Vec<usize> {
+    /// The same for a shift by a part of a cell: the excess between two cells is taken to go from the one to the other evenly.
+    fn share_between(&self, shift: f64) -> f64 {
+        let (whole, part) = (shift as usize, shift.fract());
+        let share = self.share(whole);
+        if part > 0.0 { share + part * (self.share(whole + 1) - share) } else { share }
+    }
+
+    /// Different shifts, in cells, that are neither near zero nor near a multiple of the episodes' period, as many as [`SHIFTS`] at random; and how
+    /// many of them there are by whole cells. Where those are too few, parts of a cell between two of them count as well, though excess and episodes
+    /// are not known so finely.
+    fn shifts(&self, episodes: &[Span]) -> (Vec<f64>, u32) {
         let n = self.excess.len();
         let lengths = episodes.iter().map(|e| e.length().as_secs_f64()).collect();
         let cell = CELL.as_secs_f64();
@@ -233,10 +246,20 @@ impl<'a> Track<'a> {
             None => x < near,
         };
         // What goes around the end has been moved back by the rest.
-        let mut left: Vec<usize> = (1..n).filter(|&s| !again(s as f64) && !again((n - s) as f64)).collect();
+        let mut left: Vec<f64> =
+            (1..n).filter(|&s| !again(s as f64) && !again((n - s) as f64)).map(|s| s as f64).collect();
+        let apart = left.len().min(SHIFTS as usize);
+        if apart < LEAST_SHIFTS as usize {
+            let next_to_next: Vec<f64> =
+                left.windows(2).filter(|w| w[1] - w[0] == 1.0).map(|w| w[0]).collect();
+            let parts = (SHIFTS as usize - apart).div_ceil(next_to_next.len().max(1)) + 1;
+            let between = |cell: &f64| (1..parts).map(|k| cell + k as f64 / parts as f64).collect::<Vec<_>>();
+            left.extend(next_to_next.iter().flat_map(between));
+        }
         let mut dice = SEED;
         let drawn = left.len().min(SHIFTS as usize);
-        (0..drawn).map(|_| left.swap_remove((next(&mut dice) % left.len() as u64) as usize)).collect()
+        let drawn = (0..drawn).map(|_| left.swap_remove((next(&mut dice) % left.len() as u64) as usize));
+        (drawn.collect(), apart as u32)
     }
 }
 
