@@ -245,7 +245,7 @@ mod tests {
         let against = Evidence {
             text: "it has slowed".into(),
             lane: "pool.db.hold".into(),
-            span: Span::default(),
+            span: Span::new(RunTime::ZERO, RunTime::ZERO),
             value: 2.0,
             unit: timeline::Unit::Count,
         };

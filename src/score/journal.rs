@@ -1,6 +1,6 @@
 //! `score.jsonl`: what was seen of each case, a line as soon as it is known, so that a score goes on where it was ended.
 //!
-//! Owns its head, which says whose detectors were judged, so that one score is of one version, and the lock by which only one dyno
+//! Owns its head, which says whose detectors were judged, so that one score is of one build, and the lock by which only one dyno
 //! at a time writes to it.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -25,6 +25,19 @@ const DYNO: &str = env!("CARGO_PKG_VERSION");
 struct Head {
     version: u32,
     dyno: String,
+    /// Checksum of the program: detectors change from build to build of one version.
+    #[serde(default)]
+    build: String,
+}
+
+impl Head {
+    fn own() -> anyhow::Result<Self> {
+        let program = File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?));
+        let mut program = flate2::CrcReader::new(program.context("cannot read this program")?);
+        std::io::copy(&mut program, &mut std::io::sink()).context("cannot read this program")?;
+        let build = format!("{:08x}", program.crc().sum());
+        Ok(Self { version: VERSION, dyno: DYNO.to_owned(), build })
+    }
 }
 
 /// An open journal.
@@ -37,7 +50,7 @@ impl Journal {
     /// Opens the journal of a folder, which is made if it is not there. A last line that was cut off is dropped.
     ///
     /// # Errors
-    /// Where another dyno writes to it, or one of another version did.
+    /// Where another dyno writes to it, or one of another version or build did.
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(FILE_NAME);
         let cannot = |e: std::io::Error| UserError::wrong(format!("cannot use {}: {e}", path.display()));
@@ -50,11 +63,12 @@ impl Journal {
         let text = std::fs::read_to_string(&path).map_err(cannot)?;
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
         let mut lines = text[..whole].lines().enumerate();
+        let own = Head::own()?;
         match lines.next() {
-            Some((_, head)) => check(head, &path)?,
+            Some((_, head)) => check(head, &own, &path)?,
             None => {
                 file.set_len(0).map_err(cannot)?;
-                push(&mut file, &Head { version: VERSION, dyno: DYNO.to_owned() })?;
+                push(&mut file, &own)?;
             }
         }
         let known = lines.map(|(n, line)| {
@@ -81,7 +95,7 @@ impl Journal {
 }
 
 /// Is it a journal that this dyno may go on with? Findings of other detectors would be told as these.
-fn check(head: &str, path: &Path) -> anyhow::Result<()> {
+fn check(head: &str, own: &Head, path: &Path) -> anyhow::Result<()> {
     let file = path.display();
     let why = match serde_json::from_str::<Head>(head) {
         Err(e) => format!("{file}:1: it does not say which dyno was judged ({e})"),
@@ -90,6 +104,9 @@ fn check(head: &str, path: &Path) -> anyhow::Result<()> {
         }
         Ok(Head { version, .. }) if version != VERSION => {
             format!("{file} has version {version}, this dyno reads {VERSION}")
+        }
+        Ok(Head { build, .. }) if build != own.build => {
+            format!("{file} is the score of another build of dyno {DYNO}")
         }
         Ok(_) => return Ok(()),
     };
@@ -164,6 +181,8 @@ mod tests {
         std::fs::write(&path, head.replace(DYNO, "0.0.1")).unwrap();
         let error = refused(dir.path());
         assert!(error.contains("is the score of dyno 0.0.1") && error.contains("--out"), "{error}");
+        std::fs::write(&path, head.replace(&Head::own().unwrap().build, "0badc0de")).unwrap();
+        assert!(refused(dir.path()).contains("is the score of another build of dyno"));
         // As it was before there was a head.
         let line = serde_json::to_string(&record(&two_cases()[0], End::Valid)).unwrap();
         std::fs::write(&path, line + "\n").unwrap();
