@@ -137,7 +137,10 @@ impl Blame {
     /// Is it what chance would give? Only a lane that shows single episodes can say so: one that smears each over all of the
     /// time to the next gives the truth the same share as chance.
     pub fn is_chance(&self) -> bool {
-        self.sharp && self.share - self.chance < NO_EFFECT && self.rank() > CHANCE_RANK
+        self.shifts >= LEAST_SHIFTS
+            && self.sharp
+            && self.share - self.chance < NO_EFFECT
+            && self.rank() > CHANCE_RANK
     }
 
     fn rank(&self) -> f64 {
@@ -248,18 +251,24 @@ impl<'a> Track<'a> {
         // What goes around the end has been moved back by the rest.
         let mut left: Vec<f64> =
             (1..n).filter(|&s| !again(s as f64) && !again((n - s) as f64)).map(|s| s as f64).collect();
-        let apart = left.len().min(SHIFTS as usize);
+        let wanted = SHIFTS as usize;
+        let apart = left.len().min(wanted);
+        let mut between = Vec::new();
         if apart < LEAST_SHIFTS as usize {
             let next_to_next: Vec<f64> =
                 left.windows(2).filter(|w| w[1] - w[0] == 1.0).map(|w| w[0]).collect();
-            let parts = (SHIFTS as usize - apart).div_ceil(next_to_next.len().max(1)) + 1;
-            let between = |cell: &f64| (1..parts).map(|k| cell + k as f64 / parts as f64).collect::<Vec<_>>();
-            left.extend(next_to_next.iter().flat_map(between));
+            let parts = (wanted - apart).div_ceil(next_to_next.len().max(1)) + 1;
+            let within = |&cell: &f64| (1..parts).map(move |k| cell + k as f64 / parts as f64);
+            between.extend(next_to_next.iter().flat_map(within));
         }
         let mut dice = SEED;
-        let drawn = left.len().min(SHIFTS as usize);
-        let drawn = (0..drawn).map(|_| left.swap_remove((next(&mut dice) % left.len() as u64) as usize));
-        (drawn.collect(), apart as u32)
+        let mut draw = |from: &mut Vec<f64>, most: usize| -> Vec<f64> {
+            let count = from.len().min(most);
+            (0..count).map(|_| from.swap_remove((next(&mut dice) % from.len() as u64) as usize)).collect()
+        };
+        let mut shifts = draw(&mut left, wanted);
+        shifts.extend(draw(&mut between, wanted - apart));
+        (shifts, apart as u32)
     }
 }
 

@@ -81,7 +81,7 @@ pub fn of(timeline: &Timeline, at: RunTime, entry: &Entry, others: &[Span]) -> O
     }
     let split = a.split() && b.split();
     let inside = |slot: Slot| matches!(slot, Slot::CacheLoad | Slot::LoopDelay | Slot::Pause);
-    let (within, parts): (Vec<_>, Vec<_>) = read_all(&a, &b, own)
+    let (within, parts): (Vec<_>, Vec<_>) = read_all(timeline, &a, &b, own)
         .into_iter()
         // Without the split the time is told whole, and what the target shows lies somewhere in it.
         .partition(|(slot, _)| inside(*slot) || !split && *slot != Slot::Generator);
@@ -125,15 +125,24 @@ fn waited_before(a: &Means, b: &Means, own: &[Slot]) -> bool {
 }
 
 /// All parts that both stretches show.
-fn read_all(a: &Means, b: &Means, own: &[Slot]) -> Vec<(Slot, Part)> {
+fn read_all(timeline: &Timeline, a: &Means, b: &Means, own: &[Slot]) -> Vec<(Slot, Part)> {
     let part = |&(slot, what, lane, inferred, read): &(Slot, &str, &str, bool, Read)| {
-        let (what, lane) = (what.to_owned(), lane.to_owned());
+        let (what, lane) = (what.to_owned(), only(timeline, lane));
         Some((
             slot,
             Part { what, lane, before: read(a)?, after: read(b)?, own: own.contains(&slot), inferred },
         ))
     };
     TABLE.iter().filter_map(part).collect()
+}
+
+/// A lane of all members of a family, or of the only one that there is.
+fn only(timeline: &Timeline, lane: &str) -> String {
+    let parts = lane.split_once(".*.").map(|(family, part)| (family, part, timeline.members(family)));
+    match parts {
+        Some((family, part, members)) if members.len() == 1 => names::of(family, &members[0], part),
+        _ => lane.to_owned(),
+    }
 }
 
 fn whole_service(a: &Means, b: &Means) -> Part {
@@ -192,7 +201,7 @@ const TABLE: &[(Slot, &str, &str, bool, Read)] = &[
     (Slot::Handler, "the rest of the handler", names::SERVER_HANDLER, true, |m| Some(m.rest()?.max(0.0))),
     (Slot::CacheLoad, "loading what a cache did not hold", "cache.*.load", false, |m| m.cache_load),
     (Slot::LoopDelay, "one turn of the event loop coming late", names::LOOP_DELAY, true, |m| m.loop_delay),
-    (Slot::Pause, "standing still with the process", "pause.*", true, |m| m.pause),
+    (Slot::Pause, "standing still with the process", names::PAUSE, true, |m| m.pause),
 ];
 
 /// Mean nanoseconds of a request over a stretch.

@@ -1,8 +1,7 @@
 //! The ledger: what was found in a run so far, and whether it still lasts.
 //!
 //! Owns identity over time: a claim continues the open finding of the same kind and identity or
-//! opens a new one; status and severity only rise while it is open, to *confirmed* by a claim only that nothing speaks against, and its words and
-//! figures are those of its strongest claim; it ends
+//! opens a new one; status and severity only rise while it is open, and its words and figures are those of its strongest claim; it ends
 //! when its detector has not seen it for as long as the claim says. What comes and goes may fill half of the room, so that what is new
 //! finds some. Knows nothing of causes.
 
@@ -50,11 +49,6 @@ type Strength = (Status, f64, RunTime);
 
 fn strength(claim: &Claim) -> Strength {
     (claim.status.min(Status::Likely), claim.weight, claim.last)
-}
-
-/// A law may agree while something speaks against what is claimed.
-fn status(claim: &Claim) -> Status {
-    if claim.contradicting.is_empty() { claim.status } else { claim.status.min(Status::Likely) }
 }
 
 /// All findings of a run.
@@ -138,7 +132,7 @@ impl Entry {
         let finding = Finding {
             subject: claim.subject.clone(),
             severity: claim.severity,
-            status: status(&claim),
+            status: claim.status,
             found_at: at,
             ..Finding::bare(id, claim.kind, claim.onset.max(not_before))
         };
@@ -162,7 +156,7 @@ impl Entry {
         if f.status < Status::Likely && claim.status >= Status::Likely {
             f.found_at = at;
         }
-        f.status = f.status.max(status(&claim));
+        f.status = f.status.max(claim.status);
         f.severity = f.severity.max(claim.severity);
         f.onset = f.onset.min(claim.onset.max(self.not_before));
         self.last = self.last.max(claim.last);
@@ -210,7 +204,6 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timeline::finding::Evidence;
 
     fn claim(onset_ms: u64, last_ms: u64, status: Status, weight: f64) -> Claim {
         let seen = Span::new(RunTime::from_ms(onset_ms), RunTime::from_ms(last_ms));
@@ -238,25 +231,6 @@ mod tests {
         );
         assert_eq!(f.claim, "weight 9 since 00:01.0");
         assert_eq!(l.entries()[0].episodes, [Span::new(RunTime::from_ms(1_000), RunTime::from_ms(3_000))]);
-    }
-
-    #[test]
-    fn what_something_speaks_against_is_not_confirmed() {
-        let against = Evidence {
-            text: "it has slowed".into(),
-            lane: "pool.db.hold".into(),
-            span: Span::new(RunTime::ZERO, RunTime::ZERO),
-            value: 2.0,
-            unit: timeline::Unit::Count,
-        };
-        let mut l = Ledger::default();
-        let mut take = |last_ms, contradicting: Vec<Evidence>| {
-            let claim = Claim { contradicting, ..claim(1_000, last_ms, Status::Confirmed, 1.0) };
-            l.take(claim, RunTime::from_ms(last_ms));
-            l.entries()[0].finding.status
-        };
-        assert_eq!(take(2_000, vec![against]), Status::Likely);
-        assert_eq!(take(2_500, Vec::new()), Status::Confirmed);
     }
 
     #[test]

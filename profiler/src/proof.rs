@@ -123,7 +123,7 @@ impl Proofs {
         Some(format!("it explains {:.0} % of the added response time", blame.of_all * 100.0))
     }
 
-    /// Adds what is known to a finding's evidence, for it or against it; what is against it leaves nothing confirmed, whichever law agreed.
+    /// Adds what is known to a finding's evidence, for it or against it.
     pub fn tell(&self, f: &mut Finding) {
         let Some(w) = self.weighed.get(&f.id) else { return };
         if let Some(b) = &w.blame {
@@ -132,7 +132,6 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
-                f.status = f.status.min(Status::Likely);
             }
         }
         // A consequence is told under its cause, which has the same breakdown but for the onset.
@@ -171,41 +170,7 @@ fn split_line(b: &Breakdown) -> Option<Evidence> {
         Unit::Ns.show(part.after)
     );
     let span = Span::new(b.before.start, b.after.end);
-    Some(evidence(text, part.lane.clone(), span, share.min(1.0), Unit::Ratio))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use timeline::FindingKind;
-
-    #[test]
-    fn what_falls_together_by_chance_is_not_confirmed_whichever_law_agreed() {
-        let span = Span::new(RunTime::ZERO, RunTime::from_ms(60_000));
-        let blame = |share, as_good| Blame {
-            share,
-            of_all: share,
-            chance: 0.1,
-            as_good,
-            shifts: 400,
-            apart: 400,
-            episodes: 20,
-            bad: 18,
-            usually_bad: 0.2,
-            sharp: true,
-            lane: "client.response",
-            span,
-        };
-        let told = |blame| {
-            let mut proofs = Proofs::default();
-            let weighed = Weighed { blame: Some(blame), ..Weighed::default() };
-            proofs.weighed.insert("F1".to_owned(), weighed);
-            let bare = Finding::bare("F1", FindingKind::PoolSaturated, RunTime::ZERO);
-            let mut f = Finding { status: Status::Confirmed, ..bare };
-            proofs.tell(&mut f);
-            (f.status, f.evidence.len(), f.contradicting.len())
-        };
-        assert_eq!(told(blame(0.8, 0)), (Status::Confirmed, 1, 0));
-        assert_eq!(told(blame(0.12, 150)), (Status::Likely, 0, 1));
-    }
+    // What is the difference of two is looked up under the first.
+    let lane = part.lane.split(" - ").next().unwrap_or_default();
+    Some(evidence(text, lane, span, share.min(1.0), Unit::Ratio))
 }

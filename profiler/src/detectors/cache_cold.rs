@@ -44,6 +44,7 @@ const SOON: Duration = Duration::from_millis(200);
 const USUAL: Duration = Duration::from_secs(2);
 /// Share of look-ups that must miss then. A healthy cache misses a tenth to a fifth.
 const MISS_SHARE: f64 = 0.3;
+/// ... of so many at least.
 const LEAST_LOOK_UPS: f64 = 10.0;
 /// Emptyings of several processes, or of one in two ticks, so near to one another are one.
 const TOGETHER: Duration = Duration::from_millis(150);

@@ -54,6 +54,7 @@ const PROFILED: Duration = Duration::from_secs(20);
 /// How far back the onset is looked for, and the longest break in it.
 const BACK: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(500);
+/// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(5);
 /// So long before the onset sessions are looked at for what each of them asks, and so much of it there must be, seconds.
 const BEFORE: Duration = Duration::from_secs(10);
@@ -213,7 +214,7 @@ fn claim(timeline: &Timeline, at: RunTime, full: &Full) -> Claim {
         weight: full.busy,
         claim: sentence(full, burner.as_ref(), hot.as_ref()),
         evidence: supporting(timeline, full, burner.as_ref(), hot.as_ref()),
-        contradicting: Vec::new(),
+        contradicting: law_line(full).filter(|_| !full.law_agrees()).into_iter().collect(),
         advice: advice(timeline, full, onset, burner.as_ref(), hot.as_ref()),
         missing: if burner.is_none() { vec![names::SERVER_HANDLER.to_owned()] } else { Vec::new() },
         episodes: vec![Span::new(onset, at)],
@@ -262,17 +263,7 @@ fn supporting(
         (1.0 - full.cores / full.busy).max(0.0) * 100.0
     );
     list.push(evidence(text, names::PROCESS_CPU, full.span, full.cores, Unit::Cores));
-    if let (Some(law), Some(u)) = (full.law(), full.usual) {
-        let text = format!(
-            "utilisation law: {:.2} cores at the usual {} a request end {:.0}/s, seen {:.0}/s: they {}",
-            full.cores,
-            Unit::Ns.show(u.cost * 1e9),
-            law,
-            full.requests,
-            they(full.law_agrees(), false)
-        );
-        list.push(evidence(text, names::SERVER_HANDLER, full.span, law, Unit::PerSecond));
-    }
+    list.extend(law_line(full).filter(|_| full.law_agrees()));
     if let Some((route, share)) = burner {
         let text = format!("requests of {route} account for {:.0} % of the CPU", share * 100.0);
         list.push(evidence(text, names::SERVER_HANDLER, full.span, *share, Unit::Ratio));
@@ -290,6 +281,18 @@ fn supporting(
         list.push(evidence(text, names::HOST_CPU, full.span, cpu, Unit::Ratio));
     }
     list
+}
+
+fn law_line(full: &Full) -> Option<Evidence> {
+    let (law, usual) = (full.law()?, full.usual?);
+    let text = format!(
+        "utilisation law: {:.2} cores at the usual {} a request end {law:.0}/s, seen {:.0}/s: they {}",
+        full.cores,
+        Unit::Ns.show(usual.cost * 1e9),
+        full.requests,
+        they(full.law_agrees(), true)
+    );
+    Some(evidence(text, names::SERVER_HANDLER, full.span, law, Unit::PerSecond))
 }
 
 /// Sessions that are open, mean; none where requests come on their own.

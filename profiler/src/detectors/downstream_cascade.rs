@@ -33,6 +33,7 @@ const BEFORE_TO: Duration = Duration::from_secs(5);
 /// Calls and requests below which a median is not worth its name.
 const LEAST_CALLS: u64 = 8;
 const LEAST_REQUESTS: u64 = 5;
+/// ... and of calls before, with which they are compared.
 const LEAST_BEFORE: u64 = 10;
 /// A median has to double, and to grow by what people notice at all, half of a tenth of a second.
 const SLOWED: f64 = 2.0;

@@ -53,7 +53,9 @@ const SELDOM_PER_S: f64 = 2.0;
 const BESIDE: Duration = Duration::from_millis(300);
 /// Load must have been the same for so long.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Silence after which it has ended: requests that hold so much come one by one.
 const QUIET: Duration = Duration::from_secs(10);
+/// Levels are carried for so long: three ticks of an agent, and a little.
 const CARRY: Duration = Duration::from_millis(350);
 /// Parts of generations that the target manages itself.
 const MANAGED: [&str; 3] = ["young", "old", "garbage"];

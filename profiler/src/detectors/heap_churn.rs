@@ -57,8 +57,11 @@ const SAME: f64 = 0.4;
 const STEP: f64 = 1.5;
 /// How far back a profile is looked for: a process rests 20 s and more between two.
 const PROFILED: Duration = Duration::from_secs(45);
+/// Load must have been the same for so long.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(5);
+/// Levels are carried for so long: three ticks of an agent, and a little.
 const CARRY: Duration = Duration::from_millis(350);
 
 /// Looks at all processes of the target together.

@@ -50,7 +50,9 @@ const CRITICAL_HOLES: f64 = 256.0 * 1024.0 * 1024.0;
 /// Holes gather for so long before they are told apart; they began when resident memory left its floor by this share of the rise.
 const GATHERS: Duration = Duration::from_secs(3);
 const FLOOR: f64 = 0.1;
+/// Silence after which it has ended: an allocator gives pages back by and by.
 const QUIET: Duration = Duration::from_secs(10);
+/// Levels are carried for so long: three ticks of an agent, and a little.
 const CARRY: Duration = Duration::from_millis(350);
 
 /// Looks at the heap of each process.

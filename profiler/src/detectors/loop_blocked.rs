@@ -101,6 +101,7 @@ const CONFIRM_STALLS: usize = 6;
 /// Share of the time in stalls that is critical, as for pauses; and a single one that everybody notices.
 const CRITICAL_SHARE: f64 = 0.10;
 const CRITICAL_STALL: Duration = Duration::from_millis(250);
+/// Silence after which it has ended: the window in which stalls count.
 const QUIET: Duration = Duration::from_secs(6);
 /// Just after a warm-up the queues of the rise still drain, and a just-in-time compiler is at work on code that all requests share.
 const SETTLE: Duration = Duration::from_secs(2);

@@ -51,6 +51,7 @@ const BEFORE: Duration = Duration::from_secs(10);
 /// How far back the onset is looked for, and the longest break in it.
 const BACK: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(500);
+/// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(4);
 
 /// Looks at the loop of each process.

@@ -42,6 +42,7 @@ const EPISODE_TICKS: usize = 4;
 const LEAST_TASKS: u64 = 10;
 /// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
 const COMPUTES: f64 = 0.25;
+/// Silence after which it has ended.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Looks at the offload pools of all processes.
@@ -407,7 +408,7 @@ fn threads(seen: &Seen, wanted: Option<&Wanted>) -> Vec<String> {
     let mut list = vec![format!(
         "Raise the threads of {} {}; that is UV_THREADPOOL_SIZE in Node.js, max_blocking_threads in tokio.",
         seen.name(),
-        wanted.advice(seen.pools, seen.others)
+        wanted.advice(seen.pools, seen.others, None)
     )];
     if wanted.known != Known::AtLeast && wanted.busy() > seen.capacity {
         list.push(format!(

@@ -493,7 +493,7 @@ fn demand_line(pool: &str, seen: &Seen, demand: &Demand) -> Evidence {
             "{rate} requests a second get a connection and keep {busy:.1} busy {interval}; those who wait ask for nothing else"
         ),
     };
-    evidence(ALONE.to_owned() + &text, lane(pool, "acquired"), seen.span, wanted.rate, Unit::PerSecond)
+    evidence(ALONE.to_owned() + &text, lane(pool, "wait"), seen.span, wanted.rate, Unit::PerSecond)
 }
 
 /// The utilisation law on the pools that are full, and what is made of it.

@@ -184,8 +184,9 @@ impl Wanted {
     }
 
     /// The advice that follows, as the rest of a sentence without its full stop: `from 3 to 10 in each of 2 processes: ...`. There may be
-    /// `others` for whose servers nobody waits.
-    pub fn advice(&self, processes: usize, others: bool) -> String {
+    /// `others` for whose servers nobody waits. The mean of those that are busy may be known to so much of itself on either side, by its 95 %
+    /// interval.
+    pub fn advice(&self, processes: usize, others: bool, within: Option<f64>) -> String {
         let (n, each) = (processes.max(1) as f64, self.each(processes));
         let place = match (processes, others) {
             (_, true) => " in each process".to_owned(),
@@ -203,9 +204,12 @@ impl Wanted {
             );
         }
         let in_each = if processes > 1 { " in each" } else { "" };
+        let busy = self.busy() / n;
+        let interval = within.map_or(String::new(), |w| {
+            format!(" (95 % interval {:.1} to {:.1})", busy * (1.0 - w).max(0.0), busy * (1.0 + w))
+        });
         format!(
-            "{to}: {:.1} busy{in_each} on average, and so many more that fewer than 3 in 100 wait for one (Erlang C)",
-            self.busy() / n
+            "{to}: {busy:.1} busy{in_each} on average{interval}, and so many more that fewer than 3 in 100 wait for one (Erlang C)"
         )
     }
 

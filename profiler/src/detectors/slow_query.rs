@@ -1,6 +1,6 @@
 //! Slow query: a statement reads rows out of all proportion to the rows that it gives.
 //!
-//! **Claim.** A statement that looks rows up by a column reads the whole table for it. **Reads** `db.{scanned,calls,rows,time}` by
+//! **Claim.** A statement that looks rows up by a column reads the whole table for it, or walks along an index that does not find them. **Reads** `db.{scanned,calls,rows,time}` by
 //! statement; where the store does not tell it of statements, `db.{table-scans,table-scanned,table-fetched}` by table; and what it tells of plans
 //! (`db.plan`). **Needs** `db.calls` and either, or else `db.time`: then a look-up is told that alone has become slow, or that has become slower as
 //! its plan turned from an index to a scan, and nothing of one that always was. **Statistic.** Rows stepped over in scans for each call and for each
@@ -109,7 +109,7 @@ enum Way {
     Slower,
 }
 
-/// A statement that scans.
+/// A statement that reads more than it wants, or has become slow as if it did.
 struct Scan {
     text: String,
     filter: Filter,
@@ -188,9 +188,9 @@ impl Scan {
         }
     }
 
-    /// Does the plan speak for it? One that walks an index has a filter.
+    /// Does the plan speak for it?
     const fn is_told_by(&self, plan: &plan::Plan) -> bool {
-        plan.scans || (matches!(self.way, Way::Walks(_)) && !plan.seeks)
+        plan.scans || (matches!(self.way, Way::Walks(_)) && plan.walks)
     }
 
     fn claim(&self, timeline: &Timeline, at: RunTime) -> Claim {

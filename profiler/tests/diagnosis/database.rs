@@ -405,6 +405,20 @@ fn a_look_up_that_walks_an_index_which_does_not_find_its_rows_is_told_by_what_it
     {
         assert!(told(comes).findings().is_empty());
     }
+    // It is slower because something else is, and both are; or it counts what it fetches.
+    let both: fn(f64, &mut Dice) -> Request = |t, d| {
+        let mut came = comes(t, d, BOTH);
+        came.visits[0].asks.iter_mut().skip(1).for_each(|ask| ask.1 *= if wrong(t) { 1.8 } else { 1.0 });
+        came.visits[0].asks.push(("SELECT 1", if wrong(t) { 1.8 } else { 1.0 }, 1.0, 0.0));
+        came
+    };
+    assert_eq!(told(both).findings(), []);
+    let counts: fn(f64, &mut Dice) -> Request = |t, d| {
+        let mut came = comes(t, d, BOTH);
+        came.visits[0].asks[0].0 = "SELECT count(*) FROM purchase WHERE customer = ?";
+        came
+    };
+    assert!(told(counts).findings().is_empty());
     // It has always fetched so many: whether it wants them, nobody knows.
     let always: fn(f64, &mut Dice) -> Request = |t, d| {
         let mut came = comes(t, d, (true, false));

@@ -1,5 +1,6 @@
 //! Each fault of the catalogue, and its clean twin, from small recordings of real runs: what is wrong is named first, and where nothing is
-//! wrong nothing is found. `dyno score --record profiler/tests/recordings` makes them anew.
+//! wrong nothing is found. `dyno score --record profiler/tests/recordings` makes them anew. Those of two faults at once, as `stampede+leak`, are
+//! of drawn cases in which one was missed once: both are found.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,13 +40,14 @@ fn diagnose(run: &Path, change: impl Fn(&mut Entry)) -> Vec<Finding> {
     diagnosis.findings().to_vec()
 }
 
-/// What must be found in a run of this name; none in a clean one.
-fn expected(name: &str) -> Option<FindingKind> {
-    match name {
+/// What must be found in a run of this name; nothing in a clean one.
+fn expected(name: &str) -> Vec<FindingKind> {
+    let kind = |part| match part {
         "cpu-saturated" => Some(FindingKind::CpuSaturated),
         "generator-limited" => Some(FindingKind::GeneratorLimited),
-        _ => FaultKind::from_name(name).map(FaultKind::expected),
-    }
+        _ => FaultKind::from_name(part).map(FaultKind::expected),
+    };
+    name.split('+').filter_map(kind).collect()
 }
 
 #[test]
@@ -64,8 +66,9 @@ fn what_is_wrong_is_named_first_and_clean_runs_show_nothing() {
     for (name, run) in runs() {
         let wanted = expected(&name);
         let findings = diagnose(&run, |_| {});
-        let first = findings.first().map(|f| f.kind);
-        if first != wanted {
+        let found: Vec<FindingKind> = findings.iter().map(|f| f.kind).collect();
+        let named_first = found.first().map_or(wanted.is_empty(), |first| wanted.contains(first));
+        if !named_first || wanted.iter().any(|kind| !found.contains(kind)) {
             let told: Vec<String> =
                 findings.iter().map(|f| format!("{}: {}", f.kind.name(), f.claim)).collect();
             wrong.push(format!(
@@ -92,10 +95,10 @@ fn without_the_targets_instruments_clean_runs_show_nothing_either() {
     let mut named = 0;
     for (name, run) in runs() {
         let findings = diagnose(&run, unseen);
-        match expected(&name) {
-            None => assert_eq!(findings, [], "{name}"),
-            Some(_) => named += findings.len(),
+        if expected(&name).is_empty() {
+            assert_eq!(findings, [], "{name}");
         }
+        named += findings.len();
     }
     assert!(named > 0, "the client's side alone told of no fault");
 }
@@ -236,14 +239,13 @@ fn instruments_that_tell_seldom_lead_nobody_astray() {
                     wrong.push(format!("{name} each {seconds} s: {}: {}", f.kind.name(), f.claim));
                 }
             }
-            right += usize::from(
-                expected(&name).is_some_and(|k| diagnosis.findings().iter().any(|f| f.kind == k)),
-            );
+            let is_found = |kind: &FindingKind| diagnosis.findings().iter().any(|f| f.kind == *kind);
+            right += expected(&name).iter().filter(|kind| is_found(kind)).count();
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(right > 0, "nothing is found any more");
-    let recorded = FaultKind::ALL.iter().filter(|f| !f.of_twin_alone()).count();
+    let recorded: usize = runs().keys().map(|name| expected(name).len()).sum();
     println!("{right} of {} faults are found all the same", 2 * recorded);
 }
 

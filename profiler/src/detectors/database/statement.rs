@@ -22,6 +22,8 @@ pub enum Filter {
 
 /// Comparisons that an index serves.
 const SERVED: [&str; 7] = ["=", "<", ">", "<=", ">=", "IN", "BETWEEN"];
+/// Functions that make one value out of many.
+const SUMS: [&str; 5] = ["COUNT", "SUM", "AVG", "MIN", "MAX"];
 /// Words behind which a table is named.
 const BEFORE_TABLE: [&str; 4] = ["FROM", "JOIN", "UPDATE", "INTO"];
 /// Words that may follow a table's name and are no second name for it.
@@ -96,6 +98,14 @@ pub fn filter(text: &str) -> Filter {
     }
 }
 
+/// Does it make few rows out of many that it wants? A fingerprint that was cut may hide that behind its cut.
+pub fn sums_up(text: &str) -> bool {
+    let tokens = tokens(text);
+    let is_sum = |t: &str| is_any(t, &SUMS) || t.to_ascii_lowercase().ends_with("_agg");
+    tokens.iter().any(|t| is_any(t, &["GROUP", "DISTINCT"]))
+        || tokens.windows(2).any(|w| is_sum(w[0]) && w[1] == "(")
+}
+
 /// The table of a column: the one that it names itself, or the last one before the condition.
 fn of_table(column: &str, tables: &[(usize, &str, &str)], at: usize) -> Filter {
     let before = || tables.iter().rev().find(|t| t.0 < at);
@@ -141,6 +151,19 @@ mod tests {
 
     fn column(table: &str, column: &str) -> Filter {
         Filter::Column { table: table.to_owned(), column: column.to_owned() }
+    }
+
+    #[test]
+    fn what_wants_more_rows_than_it_gives_says_so() {
+        for text in [
+            "SELECT count(*), CAST(avg(stars) AS DOUBLE) FROM review WHERE product = ?",
+            "SELECT json_agg (line) FROM line WHERE purchase = ?",
+            "SELECT shop, min(cents) FROM price WHERE shop = ? GROUP BY shop",
+            "select distinct name from seller where town = ?",
+        ] {
+            assert!(sums_up(text), "{text}");
+        }
+        assert!(!sums_up("SELECT id, count, sum FROM purchase WHERE customer = ? ORDER BY id LIMIT ?"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn sizes(pool: &str, full: &Full, demand: Option<&Demand>, law_fails: bool) -> V
             "Find out who keeps the connections of pool {pool}, and for how long: what was served does not fit the holds that ended, so how many would be enough cannot be told."
         )];
     }
-    let Some(wanted) = demand.map(|d| d.wanted) else {
+    let Some(Demand { wanted, within }) = demand else {
         return vec![format!(
             "Raise the capacity of pool {pool} until nobody waits, or hold connections for a shorter time."
         )];
@@ -77,7 +77,7 @@ fn sizes(pool: &str, full: &Full, demand: Option<&Demand>, law_fails: bool) -> V
     }
     list.push(format!(
         "Raise the capacity of pool {pool} {}.",
-        wanted.advice(full.parts.len(), !full.whose.is_empty())
+        wanted.advice(full.parts.len(), !full.whose.is_empty(), Some(*within))
     ));
     if is_known && wanted.rate > 0.0 && busy > seen.capacity {
         list.push(format!(

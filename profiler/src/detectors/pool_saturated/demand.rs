@@ -16,7 +16,7 @@ pub struct Demand {
     /// Acquisitions, for how long each, and what follows.
     pub wanted: Wanted,
     /// Half the 95 % interval of the connections that are busy, as a share: arrivals are counted (Poisson), holds are averaged.
-    within: f64,
+    pub within: f64,
 }
 
 impl Demand {

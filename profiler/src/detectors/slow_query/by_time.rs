@@ -61,15 +61,8 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
     }
     let (past, block) = best(timeline, text, span.start, |_| true)?;
     let growth = took / past.max(1.0);
-    let others = sums.keys().filter(|&&t| t != text).filter_map(|t| {
-        let (now, then) = (times(timeline, t, span), times(timeline, t, block));
-        (now.count() >= 1 && then.count() >= 1)
-            .then_some(now.quantile_ns(0.5)? / then.quantile_ns(0.5)?.max(1.0))
-    });
-    let others: Vec<f64> = others.collect();
-    let enough = others.len() >= LEAST_OTHERS;
-    let usual = median(others)?.max(1.0);
-    if !enough || growth < GROWTH || growth < OVER_OTHERS * usual {
+    let usual = growth_of_others(timeline, text, span, block)?.max(1.0);
+    if growth < GROWTH || growth < OVER_OTHERS * usual {
         return None;
     }
     let since = onset(timeline, text, at, (took * past).sqrt());
@@ -94,6 +87,18 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
         lane: names::DB_TIME,
         locks: locks.map(|waiting| Locks { waiting, inside }),
     })
+}
+
+/// How much longer the typical other statement takes in `span` than in `block`, as a factor, if there are enough.
+pub(super) fn growth_of_others(timeline: &Timeline, text: &str, span: Span, block: Span) -> Option<f64> {
+    let others = window::subjects(timeline, names::DB_TIME).into_iter().filter(|&t| t != text);
+    let growths = others.filter_map(|t| {
+        let (now, then) = (times(timeline, t, span), times(timeline, t, block));
+        (now.count() >= 1 && then.count() >= 1)
+            .then_some(now.quantile_ns(0.5)? / then.quantile_ns(0.5)?.max(1.0))
+    });
+    let growths: Vec<f64> = growths.collect();
+    (growths.len() >= LEAST_OTHERS).then(|| median(growths))?
 }
 
 /// Look-ups that have become slower as their plan turned from an index to a scan of the whole table.

@@ -2,7 +2,8 @@
 //!
 //! Owns the reading of plans, PostgreSQL's and SQLite's, and the choice of the plan: the newest one of the statement. It is evidence of a missing index if its costliest scan is one of the whole
 //! table in which the statement looks up, and that is large. One that does not scan speaks against it only if it was made while the
-//! statement was slow. Where nothing is left to a filter, it finds its rows by an index. Of a plan that has turned from an index to such a
+//! statement was slow, and speaks for it where much is fetched by way of indexes and it leaves rows to a filter. Where nothing is left to one, it
+//! finds its rows by an index. Of a plan that has turned from an index to such a
 //! scan no more is wanted than that the statement has become slower with it (`by_time`).
 
 use std::collections::BTreeMap;
@@ -34,8 +35,10 @@ const NO_TABLE_SCAN: [&str; 4] = [" USING ", " CONSTANT ROW", " VALUES CLAUSE", 
 pub(super) struct Plan {
     /// Does it scan a whole table?
     pub scans: bool,
-    /// Does it find its rows by an index alone? A walk along another index tells them by a filter.
+    /// Does it find its rows by an index alone?
     pub seeks: bool,
+    /// Does it go along an index and tell its rows by a filter?
+    pub walks: bool,
     pub evidence: Evidence,
 }
 
@@ -52,7 +55,8 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     }
     let filter = newest.label("filter").filter(|f| !f.is_empty());
     let seeks = filter.is_none() && seeks_for(last_step(steps), scan);
-    let filter = filter.filter(|_| scans);
+    let walks = filter.is_some() && is_index(last_step(steps));
+    let filter = filter.filter(|_| scans || walks);
     let filter = filter.map_or(String::new(), |f| format!(", where rows are told by {f} alone"));
     let before = newest.label("before").filter(|before| !before.is_empty() && scans);
     let before = before.map_or(String::new(), |before| format!(" instead of {before}"));
@@ -60,7 +64,8 @@ pub(super) fn of(timeline: &Timeline, scan: &Scan, at: RunTime) -> Option<Plan> 
     let cost = if cost > 0.0 { format!("cost {}; ", Unit::Count.show(cost)) } else { String::new() };
     let text = format!("the database plans it as {steps}{before}{filter} ({cost}estimated, for any value)");
     let span = Span::new(newest.start, at);
-    Some(Plan { scans, seeks, evidence: evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count) })
+    let evidence = evidence(text, kinds::DB_PLAN, span, newest.value, Unit::Count);
+    Some(Plan { scans, seeks, walks, evidence })
 }
 
 /// Statements whose plan has turned, in the last minutes, from an index to a scan of a whole table and is that still, and when that was told.

@@ -31,10 +31,8 @@ pub(super) const TABLES: &str = "/* dyno */ SELECT relname, sum(seq_scan), sum(s
     GROUP BY 1 ORDER BY coalesce(sum(seq_tup_read), 0) + coalesce(sum(idx_tup_fetch), 0) DESC LIMIT 500";
 /// The `LIMIT` of [`TABLES`].
 const LISTED: usize = 500;
-/// Rows fetched of a table by way of its indexes, from question to question, from which on it is of interest: what a look-up by an index wants
-/// is few.
-const LEAST_FETCHED: f64 = 1_000.0;
-/// Most tables that are told apart: each costs three lanes.
+/// Most tables that are told apart: each costs three lanes. Those of which rows are only fetched by indexes take half of the room, so that one
+/// that is scanned finds some.
 const MOST_TABLES: usize = 64;
 
 /// How many checkpoints the server has begun; what counts them has moved in version 17.
@@ -133,7 +131,7 @@ impl Server {
     }
 }
 
-/// What is read of tables: a table gets lanes once it is scanned, or much is fetched of it.
+/// What is read of tables: a table gets lanes once it is read.
 #[derive(Default)]
 struct Tables {
     counters: Counters<(String, usize)>,
@@ -158,9 +156,18 @@ impl Tables {
         self.counters.retain(|(table, _)| grown.contains_key(table));
         let Some(then) = then else { return };
         let seconds = now.since(then).as_secs_f64().max(1e-3);
-        for (table, more) in &grown {
-            let much = more[0] > 0.0 || more[2] >= LEAST_FETCHED;
-            if much && self.lanes.len() < MOST_TABLES && !self.lanes.contains_key(table) {
+        // Those of which most was read have the room first.
+        let mut by_rows: Vec<(&String, &[f64; 3])> = grown.iter().collect();
+        by_rows.sort_by(|a, b| (b.1[1] + b.1[2]).total_cmp(&(a.1[1] + a.1[2])).then(a.0.cmp(b.0)));
+        for (table, more) in by_rows {
+            let room = if more[0] > 0.0 {
+                MOST_TABLES
+            } else if more[2] > 0.0 {
+                MOST_TABLES / 2
+            } else {
+                0
+            };
+            if self.lanes.len() < room && !self.lanes.contains_key(table) {
                 self.lanes.insert(table.clone(), lanes(table, instance, then, sink));
             }
         }
@@ -179,7 +186,7 @@ fn lanes(table: &str, instance: &str, then: MonoNs, sink: &mut dyn Sink) -> [Opt
     [names::DB_TABLE_SCANS, names::DB_TABLE_SCANNED, names::DB_TABLE_FETCHED].map(|name| {
         let spec = LaneSpec::rate(name, instance, Unit::PerSecond).worst().about(table);
         let lane = sink.declare(spec);
-        // It was watched up to then, and nobody scanned it, or fetched much of it.
+        // It was watched up to then, and nobody read it.
         lane.inspect(|lane| sink.sample(*lane, then, 0.0))
     })
 }
