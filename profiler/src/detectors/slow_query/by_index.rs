@@ -63,13 +63,15 @@ impl Look<'_> {
         if statement::sums_up(text) {
             return None;
         }
-        let median = |span| by_time::times(self.timeline, text, span).quantile_ns(0.5);
         let few = |block| self.rows(text, block).is_some_and(|rows| rows < LEAST_SCANNED);
         let recent = Span::new(at.back(WINDOW / 2), at);
-        let took = median(recent)?;
+        let took = by_time::times(self.timeline, text, recent).quantile_ns(0.5)?;
         let (past, block) = by_time::best(self.timeline, text, span.start, few)?;
-        let usual = by_time::growth_of_others(self.timeline, text, recent, block).unwrap_or(1.0).max(1.0);
-        if took < (GROWTH * usual * past).max(past + LEAST_ADDED_NS) {
+        if took < (GROWTH * past).max(past + LEAST_ADDED_NS) {
+            return None;
+        }
+        let usual = by_time::growth_of_others(self.timeline, text, recent, block);
+        if usual.is_some_and(|usual| took < GROWTH * usual * past) {
             return None;
         }
         let since = by_time::onset(self.timeline, text, at, (took * past).sqrt());
@@ -85,7 +87,6 @@ impl Look<'_> {
         if read.min(then) < least {
             return None;
         }
-        let others = self.asked.iter().filter(|a| a.text != text);
         let scan = Scan {
             text: text.to_owned(),
             filter,
@@ -96,12 +97,17 @@ impl Look<'_> {
             way: Way::Walks(read),
             given: Some(given / calls),
             // Another statement may want what is fetched.
-            sure: others.map(|a| self.calls(a.text, now)).all(|calls| calls.is_none()),
+            sure: self.others(text).all(|a| self.calls(a.text, now).is_none()),
             lane: names::DB_TABLE_FETCHED,
             locks: None,
         };
         let seeks = plan::of(self.timeline, &scan, at).is_some_and(|p| p.seeks);
         (!seeks).then_some(((took - past) * calls, scan))
+    }
+
+    /// The other statements that name the table.
+    fn others(&self, text: &str) -> impl Iterator<Item = &Asked<'_>> {
+        self.asked.iter().filter(move |a| a.text != text)
     }
 
     /// Rows fetched for each call, as far as they were told.
@@ -110,8 +116,7 @@ impl Look<'_> {
         let is_whole = told.start == span.start || told.length() >= LEAST_TOLD;
         let calls = self.calls(text, told).filter(|_| is_whole)?;
         let fetched = by_table::heard(self.timeline, names::DB_TABLE_FETCHED, self.table, told);
-        let others = self.asked.iter().filter(|a| a.text != text);
-        let theirs: f64 = others.filter_map(|a| self.given(a.text, told)).sum();
+        let theirs: f64 = self.others(text).filter_map(|a| self.given(a.text, told)).sum();
         Some((fetched - theirs).max(0.0) / calls)
     }
 

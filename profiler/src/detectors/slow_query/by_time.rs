@@ -61,8 +61,7 @@ pub(super) fn grown(timeline: &Timeline, at: RunTime) -> Option<Scan> {
     }
     let (past, block) = best(timeline, text, span.start, |_| true)?;
     let growth = took / past.max(1.0);
-    let usual = growth_of_others(timeline, text, span, block)?.max(1.0);
-    if growth < GROWTH || growth < OVER_OTHERS * usual {
+    if growth < GROWTH || growth < OVER_OTHERS * growth_of_others(timeline, text, span, block)? {
         return None;
     }
     let since = onset(timeline, text, at, (took * past).sqrt());
