@@ -6,7 +6,8 @@
 //! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
 //! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
 //! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
-//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own.
+//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. Nor does a law confirm alone where the
+//! null test can be made and says that it is chance: such a finding is told as *likely*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -132,6 +133,7 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
+                f.status = f.status.min(Status::Likely);
             }
         }
         // A consequence is told under its cause, which has the same breakdown but for the onset.

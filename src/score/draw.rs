@@ -9,6 +9,7 @@ use timeline::fault::FaultKind;
 use super::case::{Case, Injected, Shape, Sort, conditions};
 use super::reach::reach;
 use super::slow::is_slow;
+use crate::cli::Runtime;
 use crate::twin;
 
 /// Length of a case, ms: with start and reports some 20 s.
@@ -29,11 +30,11 @@ const SECOND_LATER_MS: u64 = 2_000;
 pub const LOAD: (f64, f64) = (0.85, 1.3);
 /// Load of each half of a composite: both together are little more than one.
 pub const LOAD_HALF: (f64, f64) = (0.6, 0.8);
-/// How much of that a twin gets: a request takes several times the CPU there, and a machine of two cores that is full before the fault
-/// begins is a fault of its own.
-pub const TWIN_SHARE: f64 = 0.75;
 /// Load of a clean case: more would be a fault of its own on a small machine.
 const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
+/// How much of either a twin gets: a request takes several times the CPU there, and a machine of two cores that is full before a fault
+/// begins, or without one, has a fault of its own.
+pub const TWIN_SHARE: f64 = 0.75;
 
 /// The session mix of the ramp, spike and soak cases.
 const MIX: &str = "soak";
@@ -53,10 +54,16 @@ pub struct Wish {
     pub stores: Vec<String>,
 }
 
-/// All that a case can be about: what the backend in Rust has, on which cases are recorded.
-pub fn subjects() -> Vec<&'static str> {
-    let faults = FaultKind::ALL.iter().filter(|f| !f.of_twin_alone());
+/// All that a case can be about on these runtimes.
+pub fn subjects(runtimes: &[String]) -> Vec<&'static str> {
+    let has_twin = runtimes.iter().any(|r| !is_rust(r));
+    let faults = FaultKind::ALL.iter().filter(|f| has_twin || !f.of_twin_alone());
     faults.map(|f| f.name()).chain(conditions()).collect()
+}
+
+/// Is it the backend in Rust, and no twin?
+fn is_rust(runtime: &str) -> bool {
+    runtime == twin::name(Runtime::Rust)
 }
 
 /// The first `count` cases of a seed.
@@ -81,13 +88,13 @@ fn one(number: u32, seed: u64, wish: &Wish, decks: &mut Decks) -> Option<Case> {
         stores: wish.stores.iter().filter(|_| luck.coin()).cloned().collect(),
     };
     match sort {
-        Sort::Fault => fault(&mut case, &mut luck, decks),
+        Sort::Fault => fault(&mut case, &mut luck, decks, wish),
         Sort::Composite => composite(&mut case, &mut luck, decks),
         Sort::Clean => clean(&mut case, &mut luck, decks),
     }
     let runs = |f: &Injected| twin::knows(f.fault);
     if !(case.faults.iter().all(runs) && case.condition().is_none()) {
-        "rust".clone_into(&mut case.runtime);
+        twin::name(Runtime::Rust).clone_into(&mut case.runtime);
     }
     settle_database(&mut case, wish);
     Some(case)
@@ -100,9 +107,9 @@ fn settle_database(case: &mut Case, wish: &Wish) {
     let Some(server) = wish.stores.iter().find(|v| is_database(v)) else { return };
     let embedded = case.faults.iter().any(|f| lives_on_the_round_trip(f.fault));
     if embedded {
-        "rust".clone_into(&mut case.runtime);
+        twin::name(Runtime::Rust).clone_into(&mut case.runtime);
         case.stores.retain(|v| !is_database(v));
-    } else if case.runtime != "rust" && !case.stores.contains(server) {
+    } else if !is_rust(&case.runtime) && !case.stores.contains(server) {
         case.stores.insert(0, server.clone());
     }
 }
@@ -122,10 +129,16 @@ fn sort(luck: &mut Luck, possible: &[Sort]) -> Option<Sort> {
     })
 }
 
-fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
+fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks, wish: &Wish) {
     let subject = decks.faults.next();
     case.scenarios.push(subject.to_owned());
     let fault = FaultKind::from_name(subject);
+    let a_twin = wish.runtimes.iter().find(|r| !is_rust(r));
+    if let Some(twin) =
+        a_twin.filter(|_| is_rust(&case.runtime) && fault.is_some_and(FaultKind::of_twin_alone))
+    {
+        case.runtime.clone_from(twin);
+    }
     case.load = luck.between(LOAD) * share(&case.runtime, fault.as_slice());
     if let Some(fault) = fault {
         case.faults.push(injected(fault, luck, case.load, 0));
@@ -143,7 +156,7 @@ fn composite(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
 }
 
 fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
-    case.load = luck.between(LOAD_CLEAN);
+    case.load = luck.between(LOAD_CLEAN) * if is_rust(&case.runtime) { 1.0 } else { TWIN_SHARE };
     let (shape, mixed, neighbour) = match luck.0.below(6) {
         0 => (Shape::Steady, true, false),
         1 => (Shape::Ramp, true, false),
@@ -155,14 +168,17 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
 }
 
-/// Which part of the load drawn a case gets: all of it where it goes to Rust in the end, or is a matter of the round trip.
+/// Which part of the load drawn a case gets: all of it where it goes to Rust in the end, is a matter of the round trip, or has a scenario
+/// that was made for a twin.
 fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
-    let on_twin = |f: &FaultKind| twin::knows(*f) && !lives_on_the_round_trip(*f);
-    if runtime != "rust" && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
+    let on_twin = |f: &FaultKind| twin::knows(*f) && !lives_on_the_round_trip(*f) && !f.of_twin_alone();
+    if !is_rust(runtime) && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
 }
 
 fn injected(fault: FaultKind, luck: &mut Luck, load: f64, later_ms: u64) -> Injected {
-    let (at_ms, until) = if is_slow(fault) {
+    let (at_ms, until) = if fault.of_twin_alone() {
+        (0, LENGTH_MS) // It comes with a release, not while one runs.
+    } else if is_slow(fault) {
         (SLOW_FROM_MS, LENGTH_MS)
     } else {
         (FAULT_FROM_MS + luck.0.below(FAULT_SPREAD_MS) + later_ms, FAULT_UNTIL_MS)
@@ -298,10 +314,11 @@ mod tests {
     use timeline::fault::FaultOrder;
 
     fn everything() -> Wish {
+        let runtimes = vec!["rust".to_owned()];
         Wish {
             sorts: vec![Sort::Fault, Sort::Composite, Sort::Clean],
-            subjects: subjects(),
-            runtimes: vec!["rust".to_owned()],
+            subjects: subjects(&runtimes),
+            runtimes,
             stores: Vec::new(),
         }
     }
@@ -351,7 +368,7 @@ mod tests {
             assert!(of(sort).count() >= least, "{sort:?}: {}", of(sort).count());
         }
         let tried: BTreeSet<&str> = of(Sort::Fault).map(|c| c.scenarios[0].as_str()).collect();
-        assert_eq!(tried, subjects().into_iter().collect());
+        assert_eq!(tried, subjects(&everything().runtimes).into_iter().collect());
         for case in &all {
             for f in &case.faults {
                 let order = FaultOrder { name: f.fault, for_ms: f.for_ms, knobs: f.knobs.clone() };
@@ -364,6 +381,19 @@ mod tests {
         for c in of(Sort::Composite) {
             assert_ne!(family(c.faults[0].fault), family(c.faults[1].fault));
             assert_ne!(c.faults[0].fault.expected(), c.faults[1].fault.expected());
+        }
+    }
+
+    #[test]
+    fn what_a_twin_alone_has_is_drawn_there_with_the_load_that_was_made_for_it() {
+        let runtimes = vec!["rust".to_owned(), "node".to_owned()];
+        assert!(
+            !everything().subjects.contains(&"deoptimised") && subjects(&runtimes).contains(&"deoptimised")
+        );
+        let wish = Wish { sorts: vec![Sort::Fault], subjects: vec!["deoptimised"], runtimes, ..everything() };
+        for case in cases(20, 3, &wish) {
+            let whole = case.load >= LOAD.0 && case.load <= LOAD.1;
+            assert!(whole && case.runtime == "node" && case.faults[0].at_ms == 0, "{case:?}");
         }
     }
 

@@ -127,7 +127,7 @@ mod tests {
 
     fn two_cases() -> Vec<Case> {
         let (sorts, runtimes) = (vec![Sort::Fault], vec!["rust".to_owned()]);
-        cases(2, 1, &Wish { sorts, subjects: subjects(), runtimes, stores: Vec::new() })
+        cases(2, 1, &Wish { sorts, subjects: subjects(&runtimes), runtimes, stores: Vec::new() })
     }
 
     fn record(case: &Case, end: End) -> Record {

@@ -127,14 +127,15 @@ fn wish(args: &ScoreArgs) -> anyhow::Result<Wish> {
         args.kinds.clone()
     };
     let runtimes = if args.runtime.is_empty() { vec!["rust".to_owned()] } else { args.runtime.clone() };
+    let subjects = subjects(&args.faults, &runtimes)?;
     let set = |variable: &&str| std::env::var(variable).is_ok_and(|url| !url.is_empty());
     let stores = STORES.iter().copied().filter(set).map(str::to_owned).collect();
-    Ok(Wish { sorts, subjects: subjects(&args.faults)?, runtimes, stores })
+    Ok(Wish { sorts, subjects, runtimes, stores })
 }
 
-/// The faults and conditions that were asked for.
-fn subjects(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
-    let all = draw::subjects();
+/// The faults and conditions that were asked for, of those that the runtimes have.
+fn subjects(asked: &[String], runtimes: &[String]) -> anyhow::Result<Vec<&'static str>> {
+    let all = draw::subjects(runtimes);
     if let Some(unknown) = asked.iter().find(|name| !all.contains(&name.as_str())) {
         return Err(UserError::wrong(format!(
             "there is no fault `{unknown}`; expected some of {}",
@@ -184,7 +185,7 @@ fn findings(name: &str, record: &Record) -> String {
 fn record(args: &ScoreArgs, to: &Path) -> anyhow::Result<Outcome> {
     let stops = stop::listen()?;
     let scratch = tempfile::tempdir()?;
-    for subject in subjects(&args.faults)? {
+    for subject in subjects(&args.faults, &[])? {
         for name in [subject.to_owned(), format!("{subject}-clean")] {
             if to.join(&name).exists() {
                 continue; // of a recording that was ended early

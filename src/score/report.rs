@@ -294,7 +294,7 @@ mod tests {
     /// Two, of which the first has so many findings.
     fn clean_runs(findings: usize) -> Vec<Record> {
         let (sorts, runtimes) = (vec![Sort::Clean], vec!["rust".to_owned()]);
-        let wish = Wish { sorts, subjects: subjects(), runtimes, stores: Vec::new() };
+        let wish = Wish { sorts, subjects: subjects(&runtimes), runtimes, stores: Vec::new() };
         let found = Found {
             kind: FindingKind::LongPause,
             subject: String::new(),

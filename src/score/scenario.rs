@@ -171,10 +171,11 @@ mod tests {
     /// Every case that is drawn is a scenario that can be run, of the case's length and with its faults.
     #[test]
     fn every_case_is_a_scenario() {
+        let runtimes = vec!["rust".to_owned(), "node".to_owned()];
         let wish = Wish {
             sorts: vec![Sort::Fault, Sort::Composite, Sort::Clean],
-            subjects: subjects(),
-            runtimes: vec!["rust".to_owned()],
+            subjects: subjects(&runtimes),
+            runtimes,
             stores: Vec::new(),
         };
         for case in cases(300, 5, &wish) {

@@ -1,7 +1,7 @@
 //! Long pause: the target stopped its own work.
 //!
 //! **Claim.** One process stood still, how long, how often, and with which period. **Reads** events `pause.*`, lanes
-//! `generator.hiccup`, `host.{steal,cpu}`, `client.{service,completed}`, `server.requests`, `process.{descriptors,descriptor-limit}`, and, for a
+//! `generator.hiccup`, `host.{steal,cpu,cores,run-queue}`, `client.{service,completed}`, `server.requests`, `process.{descriptors,descriptor-limit}`, and, for a
 //! process that is still standing, the silence of all its lanes.
 //! **Statistic.** Overlapping pauses of a process are one; those of 90 ms and more count, and those in which a collector was at work for 50, and
 //! together they must reach a quarter of a second within 20 s: one long pause, or several short ones. Minor collections in a standstill of more than twice
@@ -10,8 +10,8 @@
 //! second or less often is never so. **Against it** speaks that the
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
-//! processes had its core; not its own collector, unless that had none either: the CPU is full and all other processes lack a core at the
-//! same time. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
+//! processes had its core; not its own collector, unless that had none either: the CPU is full, and all other processes lack a core at the
+//! same time or its thread ran for less than a collection that counts. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
 //! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
@@ -61,9 +61,11 @@ const LEAST_TOTAL: Duration = Duration::from_millis(250);
 const LEAST_STALLS: usize = 2;
 /// A process that was ready to run for half of a pause did not pause: it had no core. A stopped one is not ready.
 const QUEUED_SHARE: f64 = 0.5;
-/// CPU of the whole host from which on a collection may have waited for a core as well, and how far around it that is looked at: the host is
-/// read twice a second.
+/// CPU of the whole host from which on a collection may have waited for a core as well, ...
 const CPU_FULL: f64 = 0.95;
+/// ... or so many threads that want a core for each that there is (who may use some of the cores only fills those), and how far around it that is
+/// looked at: the host is read twice a second.
+const WANTED: f64 = 2.0;
 const CPU_AROUND: Duration = Duration::from_secs(1);
 /// All tell of a standstill within so long of its end.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
@@ -193,8 +195,9 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
         let lacks_a_core =
             |i: &str, at: Span| coreless.get(i).is_some_and(|l| l.iter().any(|c| !c.overlap(at).is_zero()));
         let collections = collections(list);
-        excuse_collections(list, &collections, |at| {
-            !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && cpu_is_full(timeline, at)
+        let full = |at: Span| cpu_is_full(timeline, at);
+        excuse_collections(list, &collections, full, |at| {
+            !others.is_empty() && others.iter().all(|i| lacks_a_core(i, at)) && full(at)
         });
         let standstills: Vec<Pause> = list.iter().filter(|p| !p.is_collection()).cloned().collect();
         list.sort_by_key(|p| (p.span.start, p.sort));
@@ -220,8 +223,14 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
-/// and a collection beside none waited, too.
-fn excuse_collections(list: &mut [Pause], collections: &[(Span, usize)], starved: impl Fn(Span) -> bool) {
+/// and a collection beside none waited, too. Nor where the CPU is `full` and the thread had a core for less than a collection that
+/// counts: the rest of it is the wait of whoever wants a core, whether the others wait just then or not.
+fn excuse_collections(
+    list: &mut [Pause],
+    collections: &[(Span, usize)],
+    full: impl Fn(Span) -> bool,
+    starved: impl Fn(Span) -> bool,
+) {
     let told: Vec<Span> = list.iter().filter(|p| p.queued > 0.0).map(|p| p.span).collect();
     for pause in list.iter_mut() {
         if pause.queued <= 0.0 {
@@ -233,7 +242,9 @@ fn excuse_collections(list: &mut [Pause], collections: &[(Span, usize)], starved
         }
         let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
         let mut collected = collected_in(pause.span, collections);
-        if !collected.is_zero() && starved(pause.span) {
+        let could_run = pause.length().as_nanos() as f64 - pause.queued;
+        let hardly_ran = could_run < LEAST_COLLECTION.as_nanos() as f64;
+        if !collected.is_zero() && (starved(pause.span) || hardly_ran && full(pause.span)) {
             collected = Duration::ZERO;
         }
         pause.queued = pause.queued_beside(collected);
@@ -277,10 +288,13 @@ fn coreless(list: &[Pause]) -> Vec<Span> {
     list.iter().filter(counts).map(|p| p.span).collect()
 }
 
-/// Is all of the host's CPU in use around `span`?
+/// Is all of the host's CPU in use around `span`, or wanted by twice as many as can have it?
 fn cpu_is_full(timeline: &Timeline, span: Span) -> bool {
     let around = Span::new(span.start.back(CPU_AROUND), span.end + CPU_AROUND);
-    window::mean(timeline, names::HOST_CPU, around).is_some_and(|used| used >= CPU_FULL)
+    let mean = |name| window::mean(timeline, name, around);
+    let wanted = mean(names::HOST_RUN_QUEUE).zip(mean(names::HOST_CORES));
+    mean(names::HOST_CPU).is_some_and(|used| used >= CPU_FULL)
+        || wanted.is_some_and(|(threads, cores)| threads >= WANTED * cores)
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {

@@ -157,6 +157,24 @@ fn what_falls_together_only_now_and_then_is_told_as_chance() {
 }
 
 #[test]
+fn a_law_does_not_confirm_what_the_null_test_takes_for_chance() {
+    let mut by_law = 0;
+    let mut chance = 0;
+    for seed in 1..7 {
+        let mut w = stopping(seed, &at_random(seed), &at_random(seed + 100));
+        // Some request of each second takes as long as a pause.
+        let service = w.lane(LaneSpec::histogram(names::SERVICE, "gen-0").about("browse"));
+        (1..32).for_each(|s| w.histogram(service, ms(s * 1_000 - 1_000), ms(s * 1_000), &[5e3, 200e3]));
+        let d = w.diagnose();
+        let f = find(&d, FindingKind::LongPause);
+        let is_chance = f.contradicting.iter().any(|e| e.text.contains("by chance"));
+        assert_eq!(f.status, if is_chance { Status::Likely } else { Status::Confirmed }, "{f:#?}");
+        *(if is_chance { &mut chance } else { &mut by_law }) += 1;
+    }
+    assert!(chance >= 1 && by_law >= 1, "{chance} by chance, {by_law} by law");
+}
+
+#[test]
 fn without_added_response_time_nobody_is_blamed() {
     let d = stopping(1, &each(2.0, 0.0), &[]).diagnose();
     let f = find(&d, FindingKind::LongPause);

@@ -11,7 +11,8 @@ use timeline::clock::RunTime;
 use timeline::lane::names;
 use timeline::{Series, Span, Timeline};
 
-use super::{CARRY, grows_in};
+use super::{AGE, CARRY, POINTS, RISING, grows_in};
+use crate::stats::trend;
 use crate::window;
 
 /// The sample before a collection is that of an earlier tick.
@@ -27,6 +28,16 @@ const CYCLE: Duration = Duration::from_secs(60);
 /// after it. Garbage that follows a step was taken for a leak, since the collection right after the step had left all of it. Of a leak
 /// whose heap doubles from one collection to the next, the last one has always seen a third.
 const SEEN: f64 = 1.0 / 3.0;
+/// The same where what came before that collection grew at the pace of what came after it, and stayed: no step with garbage behind it. V8 lets
+/// a small heap grow to four times what a collection left, so that of a leak beside as much else that lives the last one has seen a seventh;
+/// one that saw less than a fifth is too little to go by.
+const SEEN_AT_ITS_PACE: f64 = 0.2;
+/// Paces are the same if their quotient lies here: half as much again, which is what a load that is the same differs by in so short a time.
+const SAME_PACE: std::ops::RangeInclusive<f64> = (1.0 / 1.5)..=1.5;
+/// Of growth that was seen for so short a time so much must have stayed, ...
+const STAYED: f64 = 0.9;
+/// ... and the time is no shorter than half of what makes an allocation old: a collection leaves what requests still hold.
+const LEAST_SEEN: Duration = AGE.checked_div(2).expect("two is not zero");
 /// Share of all growth in the span that was in processes with such a collection, at least: the others may have grown by garbage alone. Of
 /// two processes alike one is enough, and neither has just half.
 const LOOKED_AT: f64 = 0.4;
@@ -131,6 +142,17 @@ fn collections(live: &Series, span: Span) -> impl Iterator<Item = (RunTime, f64)
     window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).map(|s| (s.1, s.2))
 }
 
+/// Does `old` grow in `after` as steadily and at the pace as in `before`? A step is neither: all that lies before it does not rise.
+fn goes_on(old: &Series, before: Span, after: Span) -> bool {
+    let pace = |span: Span| {
+        let samples = old.within(span);
+        let every = samples.len().div_ceil(POINTS as usize).max(1);
+        let points: Vec<_> = samples.iter().step_by(every).map(|p| (p.0.as_secs_f64(), p.1)).collect();
+        trend(&points).filter(|t| t.rising >= RISING).map(|t| t.slope)
+    };
+    pace(before).zip(pace(after)).is_some_and(|(then, now)| SAME_PACE.contains(&(now / then)))
+}
+
 /// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
 /// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
 /// collection to tell, one that came too early, and where most of the growth was in other processes. A heap without generations grows in
@@ -149,13 +171,19 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;
         let Some(live) = live else { continue };
-        let late_enough = |&(at, _): &(RunTime, f64)| at >= span.start + span.length().mul_f64(SEEN);
-        let Some((at, floor)) = collections(live, span).last().filter(late_enough) else { continue };
+        let saw = |share: f64, at: RunTime| at >= span.start + span.length().mul_f64(share);
+        let Some((at, floor)) = collections(live, span).last() else { continue };
         let until = Span::new(span.start, at.back(BEFORE));
         let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
-        if let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) {
-            grown += before - lowest;
-            stayed += floor - lowest;
+        let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) else { continue };
+        let (came, kept) = (before - lowest, floor - lowest);
+        let early = || {
+            let goes_on = goes_on(old, until, Span::new(at, span.end));
+            until.length() >= LEAST_SEEN && kept >= STAYED * came && goes_on
+        };
+        if saw(SEEN, at) || (saw(SEEN_AT_ITS_PACE, at) && early()) {
+            grown += came;
+            stayed += kept;
             looked_at += growth;
         }
     }
