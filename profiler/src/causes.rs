@@ -15,9 +15,10 @@
 use std::time::Duration;
 
 use timeline::clock::RunTime;
+use timeline::event::kinds;
 use timeline::{Finding, FindingKind, Severity, Span, Status};
 
-use crate::detectors::{ALONE, heap_churn, joined};
+use crate::detectors::{ALONE, heap_churn, joined, loop_blocked};
 use crate::ledger::Entry;
 use crate::mechanisms::{MECHANISMS, Mechanism};
 use crate::proof::Proofs;
@@ -27,6 +28,8 @@ use crate::proof::Proofs;
 const RESOLUTION: Duration = Duration::from_millis(200);
 /// The same where one of them is churn, whose beginning is known to a cell.
 const CHURN_RESOLUTION: Duration = RESOLUTION.saturating_add(heap_churn::CELL);
+/// The same of single stalls, which are told before there are enough of them to know the route that blocks.
+const STALLS_RESOLUTION: Duration = Duration::from_secs(loop_blocked::WINDOW_S as u64);
 /// How long after its cause was last seen an effect may begin: time for a queue to form.
 const REACH: Duration = Duration::from_secs(3);
 /// How long an effect outlives an episode of its cause: time for a queue to drain.
@@ -134,7 +137,12 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
 fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
     let is_churn = [m.cause, m.effect].contains(&FindingKind::HeapChurn);
-    let known_to = if is_churn { CHURN_RESOLUTION } else { RESOLUTION };
+    let is_stalls = m.cause == FindingKind::LoopBlocked && effect.sort == kinds::PAUSE_WORKER_STALL;
+    let known_to = match () {
+        () if is_churn => CHURN_RESOLUTION,
+        () if is_stalls => STALLS_RESOLUTION,
+        () => RESOLUTION,
+    };
     let is_over = cause.finding.ended.is_some();
     // What gathers may begin at any time while its cause lasts, though that is seen only now and then.
     let any_time = LATER.contains(&(m.cause, m.effect)) || (!m.together && !is_over);
@@ -217,7 +225,6 @@ mod tests {
     use super::*;
     use crate::detectors::Claim;
     use crate::ledger::Ledger;
-    use timeline::event::kinds;
 
     #[test]
     fn how_much_is_enough_is_said_only_of_what_nothing_set_off() {
@@ -328,6 +335,20 @@ mod tests {
             ]),
             [(LongPause, None), (PoolSaturated, Some(LongPause)), (HeapLeak, Some(PoolSaturated))]
         );
+    }
+
+    #[test]
+    fn stalls_before_their_route_was_known_are_of_the_same_making() {
+        use FindingKind::{LongPause, LoopBlocked};
+        let told = |sort, stalls, blocked| chain(&[(LongPause, sort, stalls), (LoopBlocked, "", blocked)]);
+        let stall = kinds::PAUSE_WORKER_STALL;
+        assert_eq!(
+            told(stall, 1_000, 4_000),
+            [(LoopBlocked, None), (LongPause, Some(LoopBlocked))],
+            "found 3 s later, and in the same six seconds"
+        );
+        assert!(told(stall, 1_000, 8_000).contains(&(LongPause, None)));
+        assert!(told(kinds::PAUSE_STOP_THE_WORLD, 1_000, 4_000).contains(&(LongPause, None)));
     }
 
     #[test]

@@ -6,15 +6,15 @@
 //! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
 //! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
 //! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
-//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. Nor does a law confirm alone where the
-//! null test can be made and says that it is chance: such a finding is told as *likely*.
+//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. A law that
+//! takes the clients' times for its witness does not suffice where the null test can be made and says chance: such a finding is told as *likely*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
-use timeline::{Breakdown, Finding, Span, Status, Timeline, Unit};
+use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
 
 use crate::blame::Blame;
 use crate::breakdown;
@@ -30,6 +30,8 @@ const AT_ONCE: usize = 12;
 const LEAST_ADDED: f64 = 0.1;
 /// And in nanoseconds: what a timer's tick and a busy core add.
 const LEAST_ADDED_NS: f64 = 1e6;
+/// Kinds that are confirmed by what clients saw around them. The laws of the others stand by what the target tells, whoever felt it.
+const SEEN_BY_CLIENTS: [FindingKind; 1] = [FindingKind::LongPause];
 /// A finding whose own parts explain less than this of what was added explains little.
 const LITTLE: f64 = 0.05;
 
@@ -124,7 +126,7 @@ impl Proofs {
         Some(format!("it explains {:.0} % of the added response time", blame.of_all * 100.0))
     }
 
-    /// Adds what is known to a finding's evidence, for it or against it.
+    /// Adds what is known to a finding's evidence, for it or against it, and takes back what that does not bear.
     pub fn tell(&self, f: &mut Finding) {
         let Some(w) = self.weighed.get(&f.id) else { return };
         if let Some(b) = &w.blame {
@@ -133,7 +135,9 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
-                f.status = f.status.min(Status::Likely);
+                if SEEN_BY_CLIENTS.contains(&f.kind) {
+                    f.status = f.status.min(Status::Likely);
+                }
             }
         }
         // A consequence is told under its cause, which has the same breakdown but for the onset.

@@ -134,7 +134,7 @@ impl Case {
         if self.neighbour {
             text += ", noisy neighbour";
         }
-        if self.runtime != "rust" {
+        if self.runtime != super::draw::RUST {
             text += &format!(", {}", self.runtime);
         }
         if !self.stores.is_empty() {

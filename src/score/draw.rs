@@ -32,9 +32,14 @@ pub const LOAD: (f64, f64) = (0.85, 1.3);
 pub const LOAD_HALF: (f64, f64) = (0.6, 0.8);
 /// Load of a clean case: more would be a fault of its own on a small machine.
 const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
-/// How much of either a twin gets: a request takes several times the CPU there, and a machine of two cores that is full before a fault
+/// How much of any of these a twin gets: a request takes several times the CPU there, and a machine of two cores that is full before a fault
 /// begins, or without one, has a fault of its own.
 pub const TWIN_SHARE: f64 = 0.75;
+
+/// The backend in Rust, which is no twin.
+pub const RUST: &str = twin::name(Runtime::Rust);
+/// The twin on which faults are drawn that no other backend has.
+const NODE: &str = twin::name(Runtime::Node);
 
 /// The session mix of the ramp, spike and soak cases.
 const MIX: &str = "soak";
@@ -56,14 +61,9 @@ pub struct Wish {
 
 /// All that a case can be about on these runtimes.
 pub fn subjects(runtimes: &[String]) -> Vec<&'static str> {
-    let has_twin = runtimes.iter().any(|r| !is_rust(r));
-    let faults = FaultKind::ALL.iter().filter(|f| has_twin || !f.of_twin_alone());
+    let has_node = runtimes.iter().any(|r| r == NODE);
+    let faults = FaultKind::ALL.iter().filter(|f| has_node || !f.of_twin_alone());
     faults.map(|f| f.name()).chain(conditions()).collect()
-}
-
-/// Is it the backend in Rust, and no twin?
-fn is_rust(runtime: &str) -> bool {
-    runtime == twin::name(Runtime::Rust)
 }
 
 /// The first `count` cases of a seed.
@@ -88,13 +88,13 @@ fn one(number: u32, seed: u64, wish: &Wish, decks: &mut Decks) -> Option<Case> {
         stores: wish.stores.iter().filter(|_| luck.coin()).cloned().collect(),
     };
     match sort {
-        Sort::Fault => fault(&mut case, &mut luck, decks, wish),
+        Sort::Fault => fault(&mut case, &mut luck, decks),
         Sort::Composite => composite(&mut case, &mut luck, decks),
         Sort::Clean => clean(&mut case, &mut luck, decks),
     }
     let runs = |f: &Injected| twin::knows(f.fault);
     if !(case.faults.iter().all(runs) && case.condition().is_none()) {
-        twin::name(Runtime::Rust).clone_into(&mut case.runtime);
+        RUST.clone_into(&mut case.runtime);
     }
     settle_database(&mut case, wish);
     Some(case)
@@ -107,9 +107,9 @@ fn settle_database(case: &mut Case, wish: &Wish) {
     let Some(server) = wish.stores.iter().find(|v| is_database(v)) else { return };
     let embedded = case.faults.iter().any(|f| lives_on_the_round_trip(f.fault));
     if embedded {
-        twin::name(Runtime::Rust).clone_into(&mut case.runtime);
+        RUST.clone_into(&mut case.runtime);
         case.stores.retain(|v| !is_database(v));
-    } else if !is_rust(&case.runtime) && !case.stores.contains(server) {
+    } else if case.runtime != RUST && !case.stores.contains(server) {
         case.stores.insert(0, server.clone());
     }
 }
@@ -129,16 +129,11 @@ fn sort(luck: &mut Luck, possible: &[Sort]) -> Option<Sort> {
     })
 }
 
-fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks, wish: &Wish) {
+fn fault(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
     let subject = decks.faults.next();
     case.scenarios.push(subject.to_owned());
     let fault = FaultKind::from_name(subject);
-    let a_twin = wish.runtimes.iter().find(|r| !is_rust(r));
-    if let Some(twin) =
-        a_twin.filter(|_| is_rust(&case.runtime) && fault.is_some_and(FaultKind::of_twin_alone))
-    {
-        case.runtime.clone_from(twin);
-    }
+    settle_runtime(case, fault);
     case.load = luck.between(LOAD) * share(&case.runtime, fault.as_slice());
     if let Some(fault) = fault {
         case.faults.push(injected(fault, luck, case.load, 0));
@@ -156,7 +151,7 @@ fn composite(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
 }
 
 fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
-    case.load = luck.between(LOAD_CLEAN) * if is_rust(&case.runtime) { 1.0 } else { TWIN_SHARE };
+    case.load = luck.between(LOAD_CLEAN);
     let (shape, mixed, neighbour) = match luck.0.below(6) {
         0 => (Shape::Steady, true, false),
         1 => (Shape::Ramp, true, false),
@@ -165,14 +160,26 @@ fn clean(case: &mut Case, luck: &mut Luck, decks: &mut Decks) {
         _ => (Shape::Steady, false, false),
     };
     (case.shape, case.neighbour) = (shape, neighbour);
-    case.scenarios.push(if mixed { MIX.to_owned() } else { decks.twins.next() });
+    let scenario = if mixed { MIX.to_owned() } else { decks.twins.next() };
+    settle_runtime(case, scenario.strip_suffix("-clean").and_then(FaultKind::from_name));
+    if case.runtime != RUST {
+        case.load *= TWIN_SHARE;
+    }
+    case.scenarios.push(scenario);
+}
+
+/// What no other backend has is tried there, and its cure as well.
+fn settle_runtime(case: &mut Case, fault: Option<FaultKind>) {
+    if fault.is_some_and(FaultKind::of_twin_alone) {
+        NODE.clone_into(&mut case.runtime);
+    }
 }
 
 /// Which part of the load drawn a case gets: all of it where it goes to Rust in the end, is a matter of the round trip, or has a scenario
 /// that was made for a twin.
 fn share(runtime: &str, faults: &[FaultKind]) -> f64 {
     let on_twin = |f: &FaultKind| twin::knows(*f) && !lives_on_the_round_trip(*f) && !f.of_twin_alone();
-    if !is_rust(runtime) && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
+    if runtime != RUST && !faults.is_empty() && faults.iter().all(on_twin) { TWIN_SHARE } else { 1.0 }
 }
 
 fn injected(fault: FaultKind, luck: &mut Luck, load: f64, later_ms: u64) -> Injected {

@@ -21,6 +21,7 @@ mod truth;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use timeline::fault::FaultKind;
 
 use crate::backend_process::STORES;
 use crate::cli::ScoreArgs;
@@ -126,7 +127,7 @@ fn wish(args: &ScoreArgs) -> anyhow::Result<Wish> {
     } else {
         args.kinds.clone()
     };
-    let runtimes = if args.runtime.is_empty() { vec!["rust".to_owned()] } else { args.runtime.clone() };
+    let runtimes = if args.runtime.is_empty() { vec![draw::RUST.to_owned()] } else { args.runtime.clone() };
     let subjects = subjects(&args.faults, &runtimes)?;
     let set = |variable: &&str| std::env::var(variable).is_ok_and(|url| !url.is_empty());
     let stores = STORES.iter().copied().filter(set).map(str::to_owned).collect();
@@ -137,6 +138,11 @@ fn wish(args: &ScoreArgs) -> anyhow::Result<Wish> {
 fn subjects(asked: &[String], runtimes: &[String]) -> anyhow::Result<Vec<&'static str>> {
     let all = draw::subjects(runtimes);
     if let Some(unknown) = asked.iter().find(|name| !all.contains(&name.as_str())) {
+        if FaultKind::from_name(unknown).is_some() {
+            return Err(UserError::wrong(format!(
+                "only the shop on Node.js has the fault `{unknown}`; say --runtime node"
+            )));
+        }
         return Err(UserError::wrong(format!(
             "there is no fault `{unknown}`; expected some of {}",
             all.join(", ")
@@ -185,7 +191,7 @@ fn findings(name: &str, record: &Record) -> String {
 fn record(args: &ScoreArgs, to: &Path) -> anyhow::Result<Outcome> {
     let stops = stop::listen()?;
     let scratch = tempfile::tempdir()?;
-    for subject in subjects(&args.faults, &[])? {
+    for subject in subjects(&args.faults, &[draw::RUST.to_owned()])? {
         for name in [subject.to_owned(), format!("{subject}-clean")] {
             if to.join(&name).exists() {
                 continue; // of a recording that was ended early

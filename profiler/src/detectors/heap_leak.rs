@@ -31,6 +31,7 @@ use crate::functions::{self, Share};
 use crate::routes;
 use crate::stats::{Trend, knot, median, trend};
 use crate::window;
+use collected::Left;
 
 /// Windows tried, seconds, the longest first: small leaks show in long ones only.
 const WINDOWS_S: [f64; 4] = [64.0, 32.0, 16.0, 8.0];
@@ -311,11 +312,12 @@ fn claim(timeline: &Timeline, at: RunTime, settled: RunTime, growth: &Growth) ->
     }
     let whole = growth.since(timeline, at, settled);
     let left = collected::left(timeline, whole);
-    if timeline.has(names::HEAP_LIVE) && left.is_none_or(|share| share < LEFT) {
+    if timeline.has(names::HEAP_LIVE) && left.is_none_or(|l| l.share < LEFT) {
         return None;
     }
     let closely = |o: &Old| {
-        AGREE_CLOSELY.contains(&(o.slope / growth.trend.slope)) && (o.promoted > 0.0 || left.is_some())
+        AGREE_CLOSELY.contains(&(o.slope / growth.trend.slope))
+            && (o.promoted > 0.0 || left.is_some_and(|l| !l.is_early))
     };
     let status = match &old {
         None => Status::Possible,
@@ -368,7 +370,7 @@ fn supporting(
     timeline: &Timeline,
     growth: &Growth,
     old: Option<&Old>,
-    left: Option<f64>,
+    left: Option<Left>,
     hot: Option<&Share>,
 ) -> Vec<Evidence> {
     let span = growth.span;
@@ -394,7 +396,7 @@ fn supporting(
             list.push(evidence(text, names::HEAP_PROMOTED, span, o.promoted, Unit::BytesPerSecond));
         }
     }
-    if let Some(share) = left {
+    if let Some(Left { share, .. }) = left {
         let text = format!("the last major collection left {:.0} % of what had come by then", share * 100.0);
         list.push(evidence(text, names::HEAP_LIVE, span, share, Unit::Ratio));
     }

@@ -11,9 +11,10 @@
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
 //! processes had its core; not its own collector, unless that had none either: the CPU is full, and all other processes lack a core at the
-//! same time or its thread ran for less than a collection that counts. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
+//! same time or its thread waited for one but for less than a collection that counts takes. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
 //! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
-//! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
+//! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed, unless
+//! the null test says chance ([`crate::proof`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -63,8 +64,8 @@ const LEAST_STALLS: usize = 2;
 const QUEUED_SHARE: f64 = 0.5;
 /// CPU of the whole host from which on a collection may have waited for a core as well, ...
 const CPU_FULL: f64 = 0.95;
-/// ... or so many threads that want a core for each that there is (who may use some of the cores only fills those), and how far around it that is
-/// looked at: the host is read twice a second.
+/// ... or so many threads that want a core for each that there is: processes that may use some of the cores only fill no others. The helpers of a
+/// collection are among them, but for its own time alone. And how far around it both are looked at: the host is read twice a second.
 const WANTED: f64 = 2.0;
 const CPU_AROUND: Duration = Duration::from_secs(1);
 /// All tell of a standstill within so long of its end.
@@ -223,8 +224,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
-/// and a collection beside none waited, too. Nor where the CPU is `full` and the thread had a core for less than a collection that
-/// counts: the rest of it is the wait of whoever wants a core, whether the others wait just then or not.
+/// and a collection beside none waited, too. Nor where the CPU is `full` and the thread waited for a core all along but for less time than a
+/// collection that counts takes: that is the wait of whoever wants a core, whether the others wait just then or not.
 fn excuse_collections(
     list: &mut [Pause],
     collections: &[(Span, usize)],
@@ -242,9 +243,9 @@ fn excuse_collections(
         }
         let shares = collections.iter().map(|&(c, sort)| (c.overlap(pause.span), sort));
         let mut collected = collected_in(pause.span, collections);
-        let could_run = pause.length().as_nanos() as f64 - pause.queued;
-        let hardly_ran = could_run < LEAST_COLLECTION.as_nanos() as f64;
-        if !collected.is_zero() && (starved(pause.span) || hardly_ran && full(pause.span)) {
+        let waited = pause.queued >= QUEUED_SHARE * pause.ns()
+            && pause.ns() - pause.queued < LEAST_COLLECTION.as_nanos() as f64;
+        if !collected.is_zero() && (starved(pause.span) || waited && full(pause.span)) {
             collected = Duration::ZERO;
         }
         pause.queued = pause.queued_beside(collected);
@@ -292,9 +293,9 @@ fn coreless(list: &[Pause]) -> Vec<Span> {
 fn cpu_is_full(timeline: &Timeline, span: Span) -> bool {
     let around = Span::new(span.start.back(CPU_AROUND), span.end + CPU_AROUND);
     let mean = |name| window::mean(timeline, name, around);
-    let wanted = mean(names::HOST_RUN_QUEUE).zip(mean(names::HOST_CORES));
-    mean(names::HOST_CPU).is_some_and(|used| used >= CPU_FULL)
-        || wanted.is_some_and(|(threads, cores)| threads >= WANTED * cores)
+    // Whoever reads the run queue is in it.
+    let wanted = || Some((mean(names::HOST_RUN_QUEUE)? - 1.0) / mean(names::HOST_CORES)?.max(1.0));
+    mean(names::HOST_CPU).is_some_and(|used| used >= CPU_FULL) || wanted().is_some_and(|n| n >= WANTED)
 }
 
 fn of_event(e: &Event, sort: usize) -> Pause {

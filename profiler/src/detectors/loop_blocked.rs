@@ -34,7 +34,7 @@ use crate::stats::median;
 use crate::window;
 
 /// Window in which stalls count, seconds.
-const WINDOW_S: f64 = 6.0;
+pub(crate) const WINDOW_S: f64 = 6.0;
 /// Stalls wanted in it: one is an accident, two are a coincidence.
 const LEAST_STALLS: usize = 3;
 /// What they must come to: sixty milliseconds are three of the shortest that are told.

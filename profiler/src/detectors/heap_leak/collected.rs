@@ -142,7 +142,16 @@ fn collections(live: &Series, span: Span) -> impl Iterator<Item = (RunTime, f64)
     window::steps(live, span).filter(|s| live.at(s.0, CARRY) != Some(s.2)).map(|s| (s.1, s.2))
 }
 
-/// Does `old` grow in `after` as steadily and at the pace as in `before`? A step is neither: all that lies before it does not rise.
+/// What the last major collections left of a growth.
+#[derive(Debug, Clone, Copy)]
+pub struct Left {
+    /// The share of it, 0 to 1.
+    pub share: f64,
+    /// One of them saw less than a third of the time, and speaks only by the pace of what came after.
+    pub is_early: bool,
+}
+
+/// Does `old` grow in `after` as steadily and at the same pace as in `before`? A step does neither: what lies before it does not rise.
 fn goes_on(old: &Series, before: Span, after: Span) -> bool {
     let pace = |span: Span| {
         let samples = old.within(span);
@@ -157,8 +166,8 @@ fn goes_on(old: &Series, before: Span, after: Span) -> bool {
 /// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
 /// collection to tell, one that came too early, and where most of the growth was in other processes. A heap without generations grows in
 /// what its collections leave.
-pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
-    let (mut grown, mut stayed) = (0.0, 0.0);
+pub fn left(timeline: &Timeline, span: Span) -> Option<Left> {
+    let (mut grown, mut stayed, mut is_early) = (0.0, 0.0, false);
     let (mut all, mut looked_at) = (0.0, 0.0);
     let grows = grows_in(timeline);
     for instance in window::instances(timeline, grows) {
@@ -177,15 +186,19 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<f64> {
         let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
         let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) else { continue };
         let (came, kept) = (before - lowest, floor - lowest);
-        let early = || {
-            let goes_on = goes_on(old, until, Span::new(at, span.end));
-            until.length() >= LEAST_SEEN && kept >= STAYED * came && goes_on
+        let early = !saw(SEEN, at);
+        let at_its_pace = || {
+            until.length() >= LEAST_SEEN
+                && kept >= STAYED * came
+                && goes_on(old, until, Span::new(at, span.end))
         };
-        if saw(SEEN, at) || (saw(SEEN_AT_ITS_PACE, at) && early()) {
+        if !early || (saw(SEEN_AT_ITS_PACE, at) && at_its_pace()) {
+            is_early |= early;
             grown += came;
             stayed += kept;
             looked_at += growth;
         }
     }
-    (grown >= LEAST && looked_at >= LOOKED_AT * all).then(|| (stayed / grown).min(1.0))
+    let enough = grown >= LEAST && looked_at >= LOOKED_AT * all;
+    enough.then(|| Left { share: (stayed / grown).min(1.0), is_early })
 }
