@@ -53,7 +53,7 @@ pub fn rank(entries: &[Entry], proofs: &Proofs) -> Vec<Finding> {
         under(root.map(|p| &entries[p].finding), finding);
     }
     for (finding, cause) in findings.iter_mut().zip(causes) {
-        if let Some(Cause { place, reason }) = cause {
+        if let Some(Cause { place, reason, .. }) = cause {
             let id = &entries[place].finding.id;
             let explained = proofs.reason(id).map_or_else(String::new, |text| format!("; {text}"));
             finding.caused_by_reason = Some(reason + &explained);
@@ -95,6 +95,8 @@ fn under(root: Option<&Finding>, finding: &mut Finding) {
 struct Cause {
     place: usize,
     reason: String,
+    /// It is known from after the effect's beginning only, as what blocks a loop is.
+    is_late: bool,
 }
 
 /// The cause of each entry: its best one, unless that closes a circle that it began.
@@ -116,7 +118,7 @@ fn began_a_circle(entries: &[Entry], possible: &[Vec<Cause>]) -> Option<usize> {
     })
 }
 
-/// All causes of `effect`, the best one last: the surest, then the one that began last before it.
+/// All causes of `effect`, the best one last: the surest, then the one that began last before it; what is known from later on comes behind those.
 fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
     let others = entries.iter().enumerate().filter(|(_, c)| c.finding.id != effect.finding.id);
     let mut causes: Vec<Cause> = others
@@ -127,14 +129,16 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
                     && m.holds_for(c.sort, effect.sort)
                     && (!m.of_one || c.identity == effect.identity)
             })?;
-            Some(Cause { place, reason: explains(c, effect, m)? })
+            explains(c, effect, m).map(|(reason, is_late)| Cause { place, reason, is_late })
         })
         .collect();
-    causes.sort_by_key(|c| (entries[c.place].finding.status, entries[c.place].finding.onset));
+    let finding = |c: &Cause| &entries[c.place].finding;
+    causes.sort_by_key(|c| (finding(c).status, !c.is_late, finding(c).onset));
     causes
 }
 
-fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
+/// Why `cause` is believed to have set off `effect`, and whether it is known from later on only.
+fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<(String, bool)> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
     let is_churn = [m.cause, m.effect].contains(&FindingKind::HeapChurn);
     let is_stalls = m.cause == FindingKind::LoopBlocked && effect.sort == kinds::PAUSE_WORKER_STALL;
@@ -151,17 +155,28 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<String> {
     if !in_order || cause.finding.status < Status::Likely {
         return None;
     }
-    let order = if then.since(first) >= RESOLUTION {
-        format!("precedes by {}", timeline::Unit::Ns.show(then.since(first).as_nanos() as f64))
+    let is_late = is_stalls && first > then + RESOLUTION;
+    let show = |time: Duration| timeline::Unit::Ns.show(time.as_nanos() as f64);
+    let order = if is_late {
+        format!(
+            "is known {} after the first of them, once there were enough to tell",
+            show(first.since(then))
+        )
+    } else if then.since(first) >= RESOLUTION {
+        format!("precedes by {}", show(then.since(first)))
     } else {
-        format!("begins with it, within {}", timeline::Unit::Ns.show(known_to.as_nanos() as f64))
+        format!("begins with it, within {}", show(if is_stalls { RESOLUTION } else { known_to }))
     };
     if !m.together {
-        return Some(format!("{order}; {}", m.reason));
+        return Some((format!("{order}; {}", m.reason), is_late));
     }
-    let share = share_within(&effect.episodes, &cause.episodes, cause.last, is_over)?;
-    (share >= LEAST_SHARE)
-        .then(|| format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason))
+    let mut causes = cause.episodes.clone();
+    if let Some(first) = causes.first_mut().filter(|_| is_stalls) {
+        first.start = first.start.back(STALLS_RESOLUTION);
+    }
+    let share = share_within(&effect.episodes, &causes, cause.last, is_over)?;
+    let reason = || format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason);
+    (share >= LEAST_SHARE).then(|| (reason(), is_late))
 }
 
 /// The share of `effects` that lies within `causes` (each with its drain), up to `last`, the cause's last
@@ -339,16 +354,29 @@ mod tests {
 
     #[test]
     fn stalls_before_their_route_was_known_are_of_the_same_making() {
-        use FindingKind::{LongPause, LoopBlocked};
-        let told = |sort, stalls, blocked| chain(&[(LongPause, sort, stalls), (LoopBlocked, "", blocked)]);
+        use FindingKind::{CpuSaturated, LongPause, LoopBlocked};
+        // Stalls of one sort from 1 s to 2 s, and afterwards what blocks the loop; `more` is another finding.
+        let cause = |sort, blocked: (u64, u64), more: &[(FindingKind, u64, u64)]| {
+            let mut ledger = Ledger::default();
+            let claims = [(LongPause, sort, ms(1_000, 2_000)), (LoopBlocked, "", ms(blocked.0, blocked.1))];
+            let more = more.iter().map(|&(kind, from, to)| (kind, "", ms(from, to)));
+            for (kind, sort, seen) in claims.into_iter().chain(more) {
+                ledger.take(Claim { sort, ..Claim::bare(kind, seen) }, seen.end);
+            }
+            let told = rank(ledger.entries(), &Proofs::default());
+            let pause = told.iter().find(|f| f.kind == LongPause).unwrap();
+            let id = pause.caused_by.as_deref()?;
+            Some((told.iter().find(|f| f.id == id)?.kind, pause.caused_by_reason.clone()?))
+        };
         let stall = kinds::PAUSE_WORKER_STALL;
-        assert_eq!(
-            told(stall, 1_000, 4_000),
-            [(LoopBlocked, None), (LongPause, Some(LoopBlocked))],
-            "found 3 s later, and in the same six seconds"
-        );
-        assert!(told(stall, 1_000, 8_000).contains(&(LongPause, None)));
-        assert!(told(kinds::PAUSE_STOP_THE_WORLD, 1_000, 4_000).contains(&(LongPause, None)));
+        let (kind, reason) = cause(stall, (4_000, 9_000), &[]).unwrap();
+        assert_eq!(kind, LoopBlocked);
+        assert!(reason.starts_with("is known 3.00 s after the first of them, once "), "{reason}");
+        assert_eq!(cause(stall, (8_000, 9_000), &[]), None, "not in the same six seconds");
+        assert_eq!(cause(kinds::PAUSE_STOP_THE_WORLD, (4_000, 9_000), &[]), None);
+        // What was there before comes first.
+        let full = [(CpuSaturated, 900, 9_000)];
+        assert_eq!(cause(stall, (4_000, 9_000), &full).unwrap().0, CpuSaturated);
     }
 
     #[test]

@@ -143,8 +143,7 @@ pub const MECHANISMS: &[Mechanism] = &[
         "requests hold their connections while they wait for the service",
     ),
     // Loop, offload, memory and CPU.
-    // Not `together`: the stalls before the blocker was known, or whose route nobody can tell, are of the same making.
-    lasting(LoopBlocked, LongPause, "what blocks the loop is what keeps its workers from coming back")
+    together(LoopBlocked, LongPause, "what blocks the loop is what keeps its workers from coming back")
         .of_sorts(&[kinds::PAUSE_WORKER_STALL]),
     together(
         LoopStarved,

@@ -6,8 +6,8 @@
 //! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
 //! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
 //! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
-//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. A law that
-//! takes the clients' times for its witness does not suffice where the null test can be made and says chance: such a finding is told as *likely*.
+//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. The law of a
+//! pause is that clients saw it: where the null test says chance it does not suffice, and the pause is told as *likely*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,8 +30,6 @@ const AT_ONCE: usize = 12;
 const LEAST_ADDED: f64 = 0.1;
 /// And in nanoseconds: what a timer's tick and a busy core add.
 const LEAST_ADDED_NS: f64 = 1e6;
-/// Kinds that are confirmed by what clients saw around them. The laws of the others stand by what the target tells, whoever felt it.
-const SEEN_BY_CLIENTS: [FindingKind; 1] = [FindingKind::LongPause];
 /// A finding whose own parts explain less than this of what was added explains little.
 const LITTLE: f64 = 0.05;
 
@@ -135,7 +133,8 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
-                if SEEN_BY_CLIENTS.contains(&f.kind) {
+                // Its law is that clients saw it. Most others' is about what the target tells, whoever felt it.
+                if f.kind == FindingKind::LongPause {
                     f.status = f.status.min(Status::Likely);
                 }
             }

@@ -140,7 +140,7 @@ fn subjects(asked: &[String], runtimes: &[String]) -> anyhow::Result<Vec<&'stati
     if let Some(unknown) = asked.iter().find(|name| !all.contains(&name.as_str())) {
         if FaultKind::from_name(unknown).is_some() {
             return Err(UserError::wrong(format!(
-                "only the shop on Node.js has the fault `{unknown}`; say --runtime node"
+                "only the shop on Node.js has the fault `{unknown}`: it is drawn with --runtime node"
             )));
         }
         return Err(UserError::wrong(format!(

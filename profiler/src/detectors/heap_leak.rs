@@ -1,13 +1,14 @@
 //! Heap leak: live memory grows steadily and nothing that the target holds for its clients explains it.
 //!
 //! **Claim.** So many bytes a second stay for ever. **Reads** `heap.used`, `heap.old.used`, `heap.live`, `heap.promoted`, `heap.sampling-error`,
-//! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.handler`, `process.resident`; `profile.retained` for a name. **Needs** 8 s of settled load for the exact
+//! `heap.limit`, `client.open-sessions`, `server.websockets`, `server.sessions`, `server.in-flight`, `server.requests`, `server.handler`, `process.resident`; `profile.retained` for a name. **Needs** 8 s of settled load for the exact
 //! total, and 5 s more until what was allocated counts as old: 13 s from the leak's beginning.
 //! **Statistic.** Theil and Sen's slope over the last 8, 16, 32 and 64 s; it must rise in nine of ten pairs (of the exact total each point is the least of its cell, since requests hold theirs for a moment only), exceed its
-//! own noise, not flatten (a cache that fills does), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
+//! own noise, not flatten (a cache that fills does; where fewer requests get through, what each keeps), not follow the number of sessions, and outlast what the longest requests hold. The exact total and the sampled old
 //! generation must agree, since old alone is an estimate, and the total alone also holds requests in flight.
 //! Onset: the knot at which the growth leaves the floor. **Law.** What is promoted per second is at
-//! least what the old generation grows by; where both, and the longer window, agree, it is confirmed.
+//! least what the old generation grows by; where both, and the longer window, agree, it is confirmed; not where
+//! the last major collection was an early one.
 //! **End.** When half of what grew is given back: a leak that comes to rest still holds what it took.
 //!
 //! Where the heap has a collector, the old generation is what grows, since the young one is mostly garbage, and its saw's teeth hide the growth
@@ -62,6 +63,8 @@ const LEAST_SHARE: f64 = 0.02;
 const STEADY: f64 = 0.75;
 /// Fastest growth before the window over the window's, at most: what slows down is filling up.
 const SLOWING: f64 = 1.2;
+/// Requests must be told so often to be compared over blocks.
+const REQUESTS_EACH: Duration = Duration::from_secs(1);
 /// How the time before the window is cut, and how many such blocks are looked at.
 const BLOCK: Duration = Duration::from_secs(8);
 const BLOCKS: usize = 4;
@@ -224,8 +227,16 @@ impl Growth {
     }
 
     /// Has it been slowing down? Walks back through the settled time before the window, block by block, for
-    /// as long as each grew faster than the one after it. A floor before a leak ends the walk at once.
+    /// as long as each grew faster than the one after it. A floor before a leak ends the walk at once. A leak that slows down only because
+    /// fewer requests get through is still one: then what each of them keeps is compared.
     fn slowing(&self, timeline: &Timeline, settled: RunTime) -> bool {
+        let often = !window::seldom(timeline, names::SERVER_REQUESTS, self.span.end, REQUESTS_EACH);
+        let answered = |span| {
+            let count = window::counted(timeline, names::SERVER_REQUESTS, span).filter(|_| often)?;
+            Some(count / window::seconds(span)).filter(|&rate| rate > 0.0)
+        };
+        let now = answered(self.span);
+        let fewer = |block| now.zip(answered(block)).map_or(1.0, |(now, then)| now / then.max(now));
         let (mut fastest, mut end) = (self.trend.slope, self.span.start);
         for _ in 0..BLOCKS {
             let block = Span::new(end.back(BLOCK).max(settled), end);
@@ -233,8 +244,8 @@ impl Growth {
                 break;
             }
             let points = collected::cleared(timeline, self.lane, block, POINTS);
-            match trend(&points).filter(|t| t.slope >= fastest) {
-                Some(t) => fastest = t.slope,
+            match trend(&points).map(|t| t.slope * fewer(block)).filter(|&slope| slope >= fastest) {
+                Some(slope) => fastest = slope,
                 None => break,
             }
             end = block.start;

@@ -11,7 +11,7 @@
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
 //! processes had its core; not its own collector, unless that had none either: the CPU is full, and all other processes lack a core at the
-//! same time or its thread waited for one but for less than a collection that counts takes. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
+//! same time or its thread waited for one for all but 50 ms. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
 //! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed, unless
 //! the null test says chance ([`crate::proof`]).
@@ -64,9 +64,10 @@ const LEAST_STALLS: usize = 2;
 const QUEUED_SHARE: f64 = 0.5;
 /// CPU of the whole host from which on a collection may have waited for a core as well, ...
 const CPU_FULL: f64 = 0.95;
-/// ... or so many threads that want a core for each that there is: processes that may use some of the cores only fill no others. The helpers of a
-/// collection are among them, but for its own time alone. And how far around it both are looked at: the host is read twice a second.
+/// ... or so many threads that want a core for each that there is: the host looks half idle to processes that are kept to half of its cores. A
+/// collection's helpers want one, too, but only while it lasts.
 const WANTED: f64 = 2.0;
+/// How far around a collection both are looked at: the host is read twice a second.
 const CPU_AROUND: Duration = Duration::from_secs(1);
 /// All tell of a standstill within so long of its end.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
@@ -224,8 +225,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
-/// and a collection beside none waited, too. Nor where the CPU is `full` and the thread waited for a core all along but for less time than a
-/// collection that counts takes: that is the wait of whoever wants a core, whether the others wait just then or not.
+/// and a collection beside none waited, too. Nor where the CPU is `full` and the thread waited for a core for half of the time or more, and for all but
+/// less than a collection that counts: that is the wait of whoever wants a core, whether the others wait just then or not.
 fn excuse_collections(
     list: &mut [Pause],
     collections: &[(Span, usize)],

@@ -330,16 +330,48 @@ fn a_collection_at_the_beginning_does_not_speak_for_what_comes_after_it() {
     assert_eq!(kinds(1.0), [FindingKind::HeapLeak]);
 }
 
+/// From 6 s on a heap grows by 4 MB a second, and from 12 s on by `slower`; every 5 s a collection leaves all of it. So many requests a second
+/// are answered until then, and afterwards.
+fn slower_growth(slower: f64, requests: [f64; 2]) -> Vec<FindingKind> {
+    const MB: f64 = 1024.0 * 1024.0;
+    let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 60, 200.0, 200.0, false)];
+    let mut w = World::empty(60, phases);
+    let level = |lane: &str| LaneSpec::level(lane, "shop-0", Unit::Bytes);
+    let lanes = [names::HEAP_USED, names::HEAP_OLD, names::HEAP_LIVE].map(|lane| w.lane(level(lane)));
+    let answered = w.lane(LaneSpec::rate(names::SERVER_REQUESTS, "shop-0", Unit::PerSecond));
+    let old = |tick: u64| {
+        let s = tick as f64 / 10.0;
+        20.0 + 4.0 * (s.min(12.0) - 6.0).max(0.0) + slower * (s - 12.0).max(0.0)
+    };
+    // Later on the window and the time before it are alike.
+    for tick in 1..230_u64 {
+        let live = old(tick / 50 * 50);
+        for (lane, mb) in lanes.into_iter().zip([old(tick) + 1.0, old(tick), live]) {
+            w.sample(lane, ms(tick * 100), mb * MB);
+        }
+        w.sample(answered, ms(tick * 100), requests[usize::from(tick >= 120)]);
+    }
+    kinds_of(&w.diagnose())
+}
+
+#[test]
+fn a_leak_that_slows_down_with_its_requests_does_not_fill_up() {
+    assert_eq!(slower_growth(2.4, [400.0, 240.0]), [FindingKind::HeapLeak]);
+    assert_eq!(slower_growth(2.4, [400.0, 400.0]), [], "a cache that fills");
+    assert_eq!(slower_growth(2.4, [0.0, 0.0]), [], "one that no request fills");
+    assert_eq!(slower_growth(4.0, [400.0, 800.0]), [FindingKind::HeapLeak], "as fast for more requests");
+}
+
 /// From 10 s on a heap grows by 3 MB a second, and is collected once, at `collected_s`, which leaves `stays` of what came. Until then it
 /// grows so, too, or by 4 MB at once.
-fn collected_once(collected_s: f64, stays: f64, at_once: bool) -> profiler::Diagnosis {
+fn collected_once(collected_s: f64, stays: f64, at_once: bool, until_s: u64) -> profiler::Diagnosis {
     const MB: f64 = 1024.0 * 1024.0;
     let phases = vec![phase(0, 5, 0.0, 200.0, true), phase(5, 40, 200.0, 200.0, false)];
     let mut w = World::empty(40, phases);
     let level = |lane: &str| LaneSpec::level(lane, "shop-0", Unit::Bytes);
     let lanes = [names::HEAP_USED, names::HEAP_OLD, names::HEAP_LIVE].map(|lane| w.lane(level(lane)));
     let until = collected_s - 10.0;
-    for tick in 1..225_u64 {
+    for tick in 1..until_s * 10 {
         let since = (tick as f64 / 10.0 - 10.0).max(0.0);
         let (live, garbage) = match since {
             0.0 => (20.0, 0.0),
@@ -356,12 +388,14 @@ fn collected_once(collected_s: f64, stays: f64, at_once: bool) -> profiler::Diag
 /// By 18 s, when a window is full, the collection at 12.6 s has seen less than a third of the growth, and more than a fifth until 23 s.
 #[test]
 fn an_early_collection_speaks_where_what_it_left_came_at_the_pace_of_what_comes_after_it() {
-    let kinds = |collected_s, stays, at_once| kinds_of(&collected_once(collected_s, stays, at_once));
-    let d = collected_once(12.6, 1.0, false);
-    assert_eq!(find(&d, FindingKind::HeapLeak).status, Status::Likely, "too early to confirm it");
+    let kinds = |collected_s, stays, at_once| kinds_of(&collected_once(collected_s, stays, at_once, 22));
+    assert_eq!(kinds(12.6, 1.0, false), [FindingKind::HeapLeak]);
     assert_eq!(kinds(12.6, 1.0, true), [], "a step, with what may be garbage behind it");
     assert_eq!(kinds(12.6, 0.8, false), [], "not all of it stayed");
     assert_eq!(kinds(12.0, 1.0, false), [], "requests may hold what came in two seconds");
+    // A window of 16 s confirms, of which the collection at 14 s has seen a fourth.
+    let d = collected_once(14.0, 1.0, false, 29);
+    assert_eq!(find(&d, FindingKind::HeapLeak).status, Status::Likely, "too early to confirm it");
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn goes_on(old: &Series, before: Span, after: Span) -> bool {
 /// Of what the old generation grew by in `span` from its lowest to the last major collection, the share that this one left, over all
 /// processes that had one. The lowest is what an earlier collection left, where there was one: nothing but what lives. None without a
 /// collection to tell, one that came too early, and where most of the growth was in other processes. A heap without generations grows in
-/// what its collections leave.
+/// what its collections leave. One that came early speaks where its growth went on at the same pace.
 pub fn left(timeline: &Timeline, span: Span) -> Option<Left> {
     let (mut grown, mut stayed, mut is_early) = (0.0, 0.0, false);
     let (mut all, mut looked_at) = (0.0, 0.0);
