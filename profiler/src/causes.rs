@@ -2,7 +2,7 @@
 //!
 //! Owns the ranking; what can cause what is in [`crate::mechanisms`]. A finding hangs under another one only if these
 //! things hold: the table knows a mechanism (of some, within one pool, cache or service alone), the cause began before (within the resolution of the
-//! lanes), and was not over for long when the effect began, and, where both come and go, most of the effect lies in
+//! lanes; what blocks a loop is known up to six seconds after its first stalls), and was not over for long when the effect began, and, where both come and go, most of the effect lies in
 //! the time of the cause. Otherwise they are independent and both stay roots.
 //!
 //! What a finding says of itself alone (that the load needs more of something than there is) is not said under a cause: without that the
