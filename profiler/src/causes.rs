@@ -12,6 +12,7 @@
 //! each be the next one's cause in its eyes. What began first was there without the others, so it is told
 //! without that cause: no choice of causes leads back to where it began.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -28,8 +29,9 @@ use crate::proof::Proofs;
 const RESOLUTION: Duration = Duration::from_millis(200);
 /// The same where one of them is churn, whose beginning is known to a cell.
 const CHURN_RESOLUTION: Duration = RESOLUTION.saturating_add(heap_churn::CELL);
-/// The same of single stalls, which are told before there are enough of them to know the route that blocks.
-const STALLS_RESOLUTION: Duration = Duration::from_secs(loop_blocked::WINDOW_S as u64);
+/// For so long before a loop is known to be blocked its single stalls count as of the same making: they are told before there are enough of
+/// them to know the route.
+const STALLS_BEFORE: Duration = Duration::from_secs(loop_blocked::WINDOW_S as u64);
 /// How long after its cause was last seen an effect may begin: time for a queue to form.
 const REACH: Duration = Duration::from_secs(3);
 /// How long an effect outlives an episode of its cause: time for a queue to drain.
@@ -129,7 +131,7 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
                     && m.holds_for(c.sort, effect.sort)
                     && (!m.of_one || c.identity == effect.identity)
             })?;
-            explains(c, effect, m).map(|(reason, is_late)| Cause { place, reason, is_late })
+            explains(place, c, effect, m)
         })
         .collect();
     let finding = |c: &Cause| &entries[c.place].finding;
@@ -137,25 +139,22 @@ fn causes_of(entries: &[Entry], effect: &Entry) -> Vec<Cause> {
     causes
 }
 
-/// Why `cause` is believed to have set off `effect`, and whether it is known from later on only.
-fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<(String, bool)> {
+/// Whether the entry at `place`, `cause`, is believed to have set off `effect`, and why.
+fn explains(place: usize, cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<Cause> {
     let (first, then) = (cause.finding.onset, effect.finding.onset);
     let is_churn = [m.cause, m.effect].contains(&FindingKind::HeapChurn);
     let is_stalls = m.cause == FindingKind::LoopBlocked && effect.sort == kinds::PAUSE_WORKER_STALL;
-    let known_to = match () {
-        () if is_churn => CHURN_RESOLUTION,
-        () if is_stalls => STALLS_RESOLUTION,
-        () => RESOLUTION,
-    };
+    let known_to = if is_churn { CHURN_RESOLUTION } else { RESOLUTION };
+    let before = if is_stalls { STALLS_BEFORE } else { Duration::ZERO };
     let is_over = cause.finding.ended.is_some();
     // What gathers may begin at any time while its cause lasts, though that is seen only now and then.
     let any_time = LATER.contains(&(m.cause, m.effect)) || (!m.together && !is_over);
-    let in_order = first <= then + known_to && (any_time || then <= cause.last + REACH);
+    let in_order = first <= then + known_to.max(before) && (any_time || then <= cause.last + REACH);
     // What is only possible explains nothing.
     if !in_order || cause.finding.status < Status::Likely {
         return None;
     }
-    let is_late = is_stalls && first > then + RESOLUTION;
+    let is_late = first > then + known_to;
     let show = |time: Duration| timeline::Unit::Ns.show(time.as_nanos() as f64);
     let order = if is_late {
         format!(
@@ -165,18 +164,19 @@ fn explains(cause: &Entry, effect: &Entry, m: &Mechanism) -> Option<(String, boo
     } else if then.since(first) >= RESOLUTION {
         format!("precedes by {}", show(then.since(first)))
     } else {
-        format!("begins with it, within {}", show(if is_stalls { RESOLUTION } else { known_to }))
+        format!("begins with it, within {}", show(known_to))
     };
     if !m.together {
-        return Some((format!("{order}; {}", m.reason), is_late));
+        return Some(Cause { place, reason: format!("{order}; {}", m.reason), is_late });
     }
-    let mut causes = cause.episodes.clone();
-    if let Some(first) = causes.first_mut().filter(|_| is_stalls) {
-        first.start = first.start.back(STALLS_RESOLUTION);
+    let mut causes = Cow::Borrowed(&cause.episodes);
+    if !before.is_zero() {
+        let first = causes.to_mut().first_mut()?;
+        first.start = first.start.back(before);
     }
     let share = share_within(&effect.episodes, &causes, cause.last, is_over)?;
-    let reason = || format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason);
-    (share >= LEAST_SHARE).then(|| (reason(), is_late))
+    let reason = format!("{order}; {:.0} % of its time lies within; {}", share * 100.0, m.reason);
+    (share >= LEAST_SHARE).then_some(Cause { place, reason, is_late })
 }
 
 /// The share of `effects` that lies within `causes` (each with its drain), up to `last`, the cause's last

@@ -11,10 +11,15 @@ use serde::{Deserialize, Serialize};
 use timeline::fault::FaultKind;
 use timeline::{Finding, FindingKind, Severity, Status};
 
+use crate::cli::Runtime;
 use crate::outcome::UserError;
+use crate::twin;
 
 /// Name of the file in a run's folder that says which case it was: its recording has only the name of the scenario's file, `case-0007`.
 pub const FILE_NAME: &str = "case.json";
+
+/// What a case runs on that is on no twin.
+pub const RUST: &str = twin::name(Runtime::Rust);
 
 /// What sort of case it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -134,7 +139,7 @@ impl Case {
         if self.neighbour {
             text += ", noisy neighbour";
         }
-        if self.runtime != super::draw::RUST {
+        if self.runtime != RUST {
             text += &format!(", {}", self.runtime);
         }
         if !self.stores.is_empty() {

@@ -6,13 +6,13 @@ use backend::DATABASE_VARIABLE;
 use loadgen::random::{Stream, mix};
 use timeline::fault::FaultKind;
 
-use super::case::{Case, Injected, Shape, Sort, conditions};
+use super::case::{Case, Injected, RUST, Shape, Sort, conditions};
 use super::reach::reach;
 use super::slow::is_slow;
 use crate::cli::Runtime;
 use crate::twin;
 
-/// Length of a case, ms: with start and reports some 20 s.
+/// Length of a case, ms: with start and reports some 20 s, and 22 s on a twin.
 pub const LENGTH_MS: u64 = 18_500;
 /// When a fault begins at the earliest, ms, after the longest warm-up (5 s) and a look at the healthy target ...
 const FAULT_FROM_MS: u64 = 7_000;
@@ -36,8 +36,6 @@ const LOAD_CLEAN: (f64, f64) = (0.6, 1.1);
 /// begins, or without one, has a fault of its own.
 pub const TWIN_SHARE: f64 = 0.75;
 
-/// The backend in Rust, which is no twin.
-pub const RUST: &str = twin::name(Runtime::Rust);
 /// The twin on which faults are drawn that no other backend has.
 const NODE: &str = twin::name(Runtime::Node);
 
@@ -402,6 +400,21 @@ mod tests {
             let whole = case.load >= LOAD.0 && case.load <= LOAD.1;
             assert!(whole && case.runtime == "node" && case.faults[0].at_ms == 0, "{case:?}");
         }
+        let clean = cases(60, 3, &Wish { sorts: vec![Sort::Clean], ..wish });
+        let cures: Vec<_> = clean.iter().filter(|c| c.scenarios == ["deoptimised-clean"]).collect();
+        assert!(!cures.is_empty() && cures.iter().all(|c| c.runtime == "node"), "{cures:?}");
+    }
+
+    #[test]
+    fn a_twin_has_less_to_do_where_nothing_is_wrong_too() {
+        let runtimes = vec!["rust".to_owned(), "node".to_owned()];
+        let clean = cases(100, 3, &Wish { sorts: vec![Sort::Clean], runtimes, ..everything() });
+        let most = |runtime| {
+            let loads = clean.iter().filter(|c| c.runtime == runtime).map(|c| c.load);
+            loads.fold(0.0, f64::max)
+        };
+        let limit = TWIN_SHARE * LOAD_CLEAN.1;
+        assert!(most("node") > 0.0 && most("node") <= limit && most("rust") > limit);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::files::RUNS;
 use crate::outcome::{Outcome, UserError};
 use crate::run::stop::{self, Stops};
 use crate::show::{print, say};
-use case::{Case, Found, Record};
+use case::{Case, Found, RUST, Record};
 use draw::Wish;
 use journal::Journal;
 use report::{Score, Told};
@@ -127,7 +127,7 @@ fn wish(args: &ScoreArgs) -> anyhow::Result<Wish> {
     } else {
         args.kinds.clone()
     };
-    let runtimes = if args.runtime.is_empty() { vec![draw::RUST.to_owned()] } else { args.runtime.clone() };
+    let runtimes = if args.runtime.is_empty() { vec![RUST.to_owned()] } else { args.runtime.clone() };
     let subjects = subjects(&args.faults, &runtimes)?;
     let set = |variable: &&str| std::env::var(variable).is_ok_and(|url| !url.is_empty());
     let stores = STORES.iter().copied().filter(set).map(str::to_owned).collect();
@@ -191,7 +191,7 @@ fn findings(name: &str, record: &Record) -> String {
 fn record(args: &ScoreArgs, to: &Path) -> anyhow::Result<Outcome> {
     let stops = stop::listen()?;
     let scratch = tempfile::tempdir()?;
-    for subject in subjects(&args.faults, &[draw::RUST.to_owned()])? {
+    for subject in subjects(&args.faults, &[RUST.to_owned()])? {
         for name in [subject.to_owned(), format!("{subject}-clean")] {
             if to.join(&name).exists() {
                 continue; // of a recording that was ended early

@@ -7,7 +7,7 @@ use timeline::Status;
 use timeline::facts::RunMeta;
 use timeline::recording::{FILE_NAME, PACKED_FILE_NAME, in_folder};
 
-use super::case::{Began, Case, End, Found, Record, Seen, Shape, Sort, condition};
+use super::case::{Began, Case, End, Found, RUST, Record, Seen, Shape, Sort, condition};
 use super::truth;
 use crate::ended::{Replayed, replay};
 use crate::outcome::UserError;
@@ -82,7 +82,7 @@ fn undrawn(number: u32, meta: &RunMeta, truth: &[Began]) -> Case {
         shape: Shape::Steady,
         neighbour: false,
         seed: meta.seed,
-        runtime: "rust".to_owned(),
+        runtime: RUST.to_owned(),
         stores: Vec::new(),
     }
 }

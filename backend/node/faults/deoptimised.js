@@ -7,7 +7,7 @@
  */
 import { Fault } from './fault.js';
 
-/** Rules by which each page is priced: some twenty microseconds while all are alike, two milliseconds while none is like another. */
+/** Rules by which each page is priced: some twenty microseconds while all are alike, up to two milliseconds while none is like another. */
 const RULES = 4_000;
 /** Names of the fields that tell shapes apart; two of them do so for as many shapes as there are rules. */
 const NAMES = Math.ceil(Math.sqrt(RULES));

@@ -180,19 +180,19 @@ pub fn left(timeline: &Timeline, span: Span) -> Option<Left> {
         let growth = first.zip(last).map_or(0.0, |(first, last)| (last - first).max(0.0));
         all += growth;
         let Some(live) = live else { continue };
-        let saw = |share: f64, at: RunTime| at >= span.start + span.length().mul_f64(share);
         let Some((at, floor)) = collections(live, span).last() else { continue };
+        let saw = |share| at >= span.start + span.length().mul_f64(share);
         let until = Span::new(span.start, at.back(BEFORE));
         let lowest = old.within(until).iter().map(|p| p.1).chain(first).reduce(f64::min);
         let (Some(lowest), Some(before)) = (lowest, old.at(until.end, CARRY)) else { continue };
         let (came, kept) = (before - lowest, floor - lowest);
-        let early = !saw(SEEN, at);
+        let early = !saw(SEEN);
         let at_its_pace = || {
             until.length() >= LEAST_SEEN
                 && kept >= STAYED * came
                 && goes_on(old, until, Span::new(at, span.end))
         };
-        if !early || (saw(SEEN_AT_ITS_PACE, at) && at_its_pace()) {
+        if !early || (saw(SEEN_AT_ITS_PACE) && at_its_pace()) {
             is_early |= early;
             grown += came;
             stayed += kept;
