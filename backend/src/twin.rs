@@ -75,6 +75,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "http/client.js"
     "http/door.js"
     "http/json.js"
+    "http/platform.js"
     "http/refusal.js"
     "http/routes.js"
     "http/server.js"

@@ -12,14 +12,14 @@ use super::slow::is_slow;
 use crate::cli::Runtime;
 use crate::twin;
 
-/// Length of a case, ms: with start and reports some 20 s, and 22 s on a twin.
-pub const LENGTH_MS: u64 = 18_500;
+/// Length of a case, ms: with start and reports 19 s, and 20 s on a twin.
+pub const LENGTH_MS: u64 = 18_000;
 /// When a fault begins at the earliest, ms, after the longest warm-up (5 s) and a look at the healthy target ...
 const FAULT_FROM_MS: u64 = 7_000;
 /// ... and how much later it may, so that no detector is lucky with its ticks.
 const FAULT_SPREAD_MS: u64 = 1_000;
 /// When it ends, ms: detectors also see the cure.
-const FAULT_UNTIL_MS: u64 = 17_000;
+const FAULT_UNTIL_MS: u64 = 16_500;
 /// A fault that shows in a history only begins right after the warm-up, and lasts to the end: the slowest needs 13 s of data, and has no
 /// time to give away.
 const SLOW_FROM_MS: u64 = 4_000;

@@ -8,7 +8,7 @@ import { Fault } from './fault.js';
 
 /** Products that most requests are for. */
 const WARMED = 24;
-/** Loads at once while warming: within the pool, with room for others. */
+/** Loads at once while warming beside requests: within the pool, with room for others. */
 const AT_ONCE = 6;
 
 export class ColdCache extends Fault {
@@ -38,9 +38,9 @@ export class ColdCache extends Fault {
   }
 
   /** The cure. */
-  async warm(products) {
-    for (let id = 1; id <= WARMED; id += AT_ONCE) {
-      await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => products.get(id + i)));
+  async warm(products, atOnce = AT_ONCE) {
+    for (let id = 1; id <= WARMED; id += atOnce) {
+      await Promise.all(Array.from({ length: Math.min(atOnce, WARMED + 1 - id) }, (_, i) => products.get(id + i)));
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Answers: JSON when it went well, `{"error": ...}` when not, and the headers that keep browsers from guessing and storing. */
-import http from 'node:http';
+import http from './platform.js';
 import { Refusal } from './refusal.js';
 
 const SAFE = {

@@ -1,5 +1,5 @@
 /** Requests of this backend's processes to one another, on loopback, with its token. */
-import http from 'node:http';
+import http from './platform.js';
 
 /** Whoever does not answer for so long has failed, ms. */
 const PATIENCE_MS = 10_000;

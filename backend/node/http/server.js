@@ -4,9 +4,9 @@
  * Shop and control endpoint share it. Owns what surrounds every route: finding it, its answer, bad heads; routes belong to
  * whoever made the table.
  */
-import http from 'node:http';
 import net from 'node:net';
 import { Reply, hangUp, refusalText, sendError, sendJson } from './answer.js';
+import http from './platform.js';
 
 /** A connection that is idle for so long is closed: it must exceed every think time that is worth keeping a connection for. */
 const IDLE_PATIENCE_MS = 75_000;

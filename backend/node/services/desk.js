@@ -4,13 +4,13 @@
  * The e-mail service signs each message (as DKIM does) and sends one after another; how many signatures an order asks for is what
  * makes it slow. Billing has one device that signs, and refuses those for whom there is no room.
  */
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, generateKeyPair, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import { BoundedMap } from '../cache/bounded-map.js';
 import { Refusal } from '../http/refusal.js';
 
-/** As messages are signed today; one signature takes about a millisecond. */
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+/** As messages are signed today; one signature takes about a millisecond. The key is made beside the start, of which it would be a third. */
+const key = promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
 const signed = promisify(sign);
 /** Orders of which a service knows that it has done them: what comes twice does so within seconds. */
 const REMEMBERED = 100_000;
@@ -80,6 +80,7 @@ async function invoiceOf({ lines }, signatures) {
 
 /** The last of so many signatures, each over the one before. */
 async function signedBy(message, signatures) {
+  const { privateKey } = await key;
   for (let i = 0; i < signatures; i++) message = await signed('sha256', message, privateKey);
   return message;
 }

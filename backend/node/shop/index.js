@@ -100,7 +100,8 @@ export class Shop {
   async start() {
     await this.database.openAll();
     await this.feed.start(this.database);
-    await this.faults.coldCache.warm(this.products);
+    // Nobody else wants a connection yet.
+    await this.faults.coldCache.warm(this.products, this.database.plannedCapacity);
     void this.faults.starvedPoll.keep(this.ranking);
     this.outbox.start(this.first);
     this.endWatch = this.database.watch();

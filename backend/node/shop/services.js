@@ -2,11 +2,11 @@
  * How the shop calls e-mail and billing, which are services of their own, where somebody waits for them; what nobody waits for goes by
  * the outbox (`broker/outbox.js`).
  */
-import http from 'node:http';
 import { Tally } from '../agent/histogram.js';
 import { SERVICES } from '../broker/topic.js';
 import { mono } from '../clock.js';
 import { call } from '../http/client.js';
+import http from '../http/platform.js';
 import { Refusal } from '../http/refusal.js';
 import { Budget } from './retry.js';
 

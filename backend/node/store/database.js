@@ -15,7 +15,7 @@ import { watchPlans } from './sqlite-plans.js';
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
 
-/** Connections that are opened at once, and the rest after them. */
+/** Connections to a server that are opened at once, and the rest after them: it makes a process for each, and has other work to do. */
 const OPENED_AT_ONCE = 4;
 const BETWEEN_OPENS_MS = 40;
 
@@ -62,10 +62,15 @@ export class Database {
   }
 
   /**
-   * Opens all connections, so that the first burst of requests need not: a few at a time, since a server makes a process for each and
-   * has other work to do. A server that is too busy to let somebody in within a request's patience is asked again.
+   * Opens all connections, so that the first burst of requests need not. A server that is too busy to let somebody in within a request's
+   * patience is asked again.
    */
   async openAll() {
+    if (this.kind === 'sqlite') {
+      const failed = await this.#openTogether(this.capacity);
+      if (failed) throw failed;
+      return;
+    }
     const until = performance.now() + this.#settings.openPatienceMs;
     for (let open = 0; open < this.capacity;) {
       const more = Math.min(open + OPENED_AT_ONCE, this.capacity);

@@ -34,7 +34,10 @@ export async function create(url, content) {
   try {
     // It stays open: SQLite locks the file and folds its log when the last connection closes, which must not be while workers exchange pools.
     const connection = await driver.open();
+    // What is not filled to the end goes: it needs no log of what was there before.
+    await connection.run('PRAGMA journal_mode = off');
     await connection.transact('initialise', content);
+    await connection.run('PRAGMA journal_mode = wal');
     return { file, release };
   } catch (e) {
     await release();

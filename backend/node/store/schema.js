@@ -29,6 +29,7 @@ const TYPES = {
 };
 
 /**
+ * All of it but `ORDERS_INDEX`, which is made faster when its table is full.
  * @param {'sqlite' | 'postgres'} dialect
  * @returns {string[]}
  */
@@ -54,7 +55,6 @@ export function tables(dialect) {
     'CREATE INDEX session_by_age ON session (since_ms)',
     `CREATE TABLE cart (session TEXT NOT NULL, product ${integer} NOT NULL, quantity ${integer} NOT NULL, PRIMARY KEY (session, product))`,
     `CREATE TABLE purchase (id ${id}, customer ${integer} NOT NULL, at_ms ${big} NOT NULL, cents ${big} NOT NULL)`,
-    ORDERS_INDEX.create,
     `CREATE TABLE purchase_line (purchase ${integer} NOT NULL, product ${integer} NOT NULL, quantity ${integer} NOT NULL,
        cents ${integer} NOT NULL, PRIMARY KEY (purchase, product))`,
     `CREATE TABLE outbox (purchase ${integer} PRIMARY KEY, at_ms ${big} NOT NULL)`,

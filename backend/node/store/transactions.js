@@ -5,7 +5,7 @@
  * `undo` is rolled back. All texts are constants; values come as parameters.
  */
 import { seed } from './seed.js';
-import { tables } from './schema.js';
+import { ORDERS_INDEX, tables } from './schema.js';
 import { places } from './places.js';
 
 /**
@@ -15,6 +15,7 @@ import { places } from './places.js';
 export function* initialise(dialect, { historyRows }) {
   for (const sql of tables(dialect)) yield [sql];
   yield* seed(historyRows);
+  yield [ORDERS_INDEX.create];
 }
 
 /**

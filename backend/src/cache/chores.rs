@@ -51,7 +51,7 @@ pub async fn keep(cache: &ProductCache, mut given: mpsc::Receiver<Chore>) {
             Chore::Spread => cache.spread().await,
             Chore::Bound(capacity) => cache.bound(capacity).await,
             Chore::Warm if cache.faults[FaultKind::ColdCache].is_on() => {}
-            Chore::Warm => cold_cache::warm(cache).await,
+            Chore::Warm => cold_cache::warm(cache, cold_cache::AT_ONCE).await,
         }
     }
 }

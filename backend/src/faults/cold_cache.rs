@@ -24,8 +24,8 @@ pub const LEVER: Lever =
 const LOOK: Duration = Duration::from_millis(50);
 /// The products in front of the list, which most requests are for.
 const WARMED: u32 = 24;
-/// Loads at once while warming: half the pool, so that there is room for others, and done within half a second.
-const AT_ONCE: usize = 6;
+/// Loads at once while warming beside requests: half the pool, so that there is room for others, and done within half a second.
+pub const AT_ONCE: usize = 6;
 
 /// The fault, while it is on.
 pub async fn keep(shop: Arc<Shop>) {
@@ -51,6 +51,6 @@ pub async fn keep(shop: Arc<Shop>) {
 }
 
 /// The cure. What cannot be loaded now is loaded by whoever asks for it.
-pub async fn warm(products: &ProductCache) {
-    stream::iter(1..=WARMED).for_each_concurrent(AT_ONCE, async |id| drop(products.get(id).await)).await;
+pub async fn warm(products: &ProductCache, at_once: usize) {
+    stream::iter(1..=WARMED).for_each_concurrent(at_once, async |id| drop(products.get(id).await)).await;
 }

@@ -162,8 +162,9 @@ fn drop_schema(name: &str) -> String {
 
 fn fill_sqlite(file: &Path, history: u32) -> rusqlite::Result<()> {
     let mut connection = Connection::open(file)?;
-    // Readers and a writer work at once.
-    connection.pragma_update(None, "journal_mode", "wal")?;
+    // A file that is not filled to the end is never opened.
+    connection.pragma_update(None, "journal_mode", "off")?;
+    connection.pragma_update(None, "synchronous", "off")?;
     connection.execute_batch(&schema::sqlite_tables())?;
     let all = connection.transaction()?;
     for table in seed::tables(history) {
@@ -177,7 +178,9 @@ fn fill_sqlite(file: &Path, history: u32) -> rusqlite::Result<()> {
     }
     all.execute_batch(schema::INDEXES)?;
     all.execute_batch(schema::ORDERS_INDEX.create)?;
-    all.commit()
+    all.commit()?;
+    // Readers and a writer work at once.
+    connection.pragma_update(None, "journal_mode", "wal")
 }
 
 async fn make_schema(url: &str, run: &str, history: u32) -> Result<Schema, StoreError> {

@@ -189,7 +189,8 @@ async fn open_shop(
     let products =
         ProductCache::open(agent, &settings.cache, database.clone(), faults.clone(), &settings.shop).await;
     let (products, chores) = products.map_err(|e| failed("cache")(&e))?;
-    cold_cache::warm(&products).await;
+    // Nobody else wants a connection yet.
+    cold_cache::warm(&products, capacity).await;
     let publisher = publisher(agent, settings, faults.clone());
     let (outbox, relay) = outbox::open(publisher, database.clone(), agent.broker(broker::TOPIC));
     tasks.spawn(relay.run());
