@@ -6,15 +6,15 @@
 //! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
 //! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
 //! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
-//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. The law of a
-//! pause is that clients saw it: where the null test says chance it does not suffice, and the pause is told as *likely*.
+//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. Where both can be told both
+//! must hold: a finding whose law agrees and whose overlap with the client's slow times is chance is told as *likely*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
-use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
+use timeline::{Breakdown, Finding, Span, Status, Timeline, Unit};
 
 use crate::blame::Blame;
 use crate::breakdown;
@@ -133,10 +133,8 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
-                // Its law is that clients saw it. Most others' is about what the target tells, whoever felt it.
-                if f.kind == FindingKind::LongPause {
-                    f.status = f.status.min(Status::Likely);
-                }
+                // Both must hold: a law alone tells of the target, whoever felt it.
+                f.status = f.status.min(Status::Likely);
             }
         }
         // A consequence is told under its cause, which has the same breakdown but for the onset.
