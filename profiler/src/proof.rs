@@ -6,15 +6,15 @@
 //! A finding rises from *likely* to *confirmed* by the null test, if that had shifts enough and nothing speaks against it (a law
 //! that fails does): its detector has then seen the pathology by its own lanes, and the client's times, which that detector does
 //! not read, agree with it at the very instants and not at others. A finding that is only *possible* does not rise: that requests are slow together with it would be all there is.
-//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. Where both can be told both
-//! must hold: a finding whose law agrees and whose overlap with the client's slow times is chance is told as *likely*.
+//! Long ones cannot rise in this way (they are one coincidence); their detectors have laws of their own. A law
+//! does not confirm against the test: where that says chance, the finding is told as *likely*.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
 use timeline::finding::Evidence;
-use timeline::{Breakdown, Finding, Span, Status, Timeline, Unit};
+use timeline::{Breakdown, Finding, FindingKind, Span, Status, Timeline, Unit};
 
 use crate::blame::Blame;
 use crate::breakdown;
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 12;
 const LEAST_ADDED: f64 = 0.1;
 /// And in nanoseconds: what a timer's tick and a busy core add.
 const LEAST_ADDED_NS: f64 = 1e6;
+/// What these do to clients is no response time: they are counted, by errors, or by a generator that is late.
+const BESIDE_THE_TIME: [FindingKind; 3] =
+    [FindingKind::WorkerLost, FindingKind::FdExhausted, FindingKind::GeneratorLimited];
 /// A finding whose own parts explain less than this of what was added explains little.
 const LITTLE: f64 = 0.05;
 
@@ -133,8 +136,9 @@ impl Proofs {
                 f.evidence.push(line);
             } else if b.is_chance() {
                 f.contradicting.push(line);
-                // Both must hold: a law alone tells of the target, whoever felt it.
-                f.status = f.status.min(Status::Likely);
+                if !BESIDE_THE_TIME.contains(&f.kind) {
+                    f.status = f.status.min(Status::Likely);
+                }
             }
         }
         // A consequence is told under its cause, which has the same breakdown but for the onset.
@@ -176,4 +180,40 @@ fn split_line(b: &Breakdown) -> Option<Evidence> {
     // What is the difference of two is looked up under the first.
     let lane = part.lane.split(" - ").next().unwrap_or_default();
     Some(evidence(text, lane, span, share.min(1.0), Unit::Ratio))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_takes_back_what_a_law_confirmed_of_the_time_alone() {
+        let span = Span::new(RunTime::ZERO, RunTime::from_ms(30_000));
+        let blame = Blame {
+            share: 0.2,
+            of_all: 0.2,
+            chance: 0.2,
+            as_good: 200,
+            shifts: 400,
+            apart: 400,
+            episodes: 8,
+            bad: 2,
+            usually_bad: 0.2,
+            sharp: true,
+            lane: "client.response",
+            span,
+        };
+        let told = |kind, blame: &Blame| {
+            let weighed = Weighed { blame: Some(blame.clone()), ..Weighed::default() };
+            let proofs = Proofs { weighed: [("F1".to_owned(), weighed)].into(), last: None };
+            let mut f = Finding { status: Status::Confirmed, ..Finding::bare("F1", kind, RunTime::ZERO) };
+            proofs.tell(&mut f);
+            (f.status, f.contradicting.len())
+        };
+        assert_eq!(told(FindingKind::PoolSaturated, &blame), (Status::Likely, 1));
+        assert_eq!(told(FindingKind::WorkerLost, &blame), (Status::Confirmed, 1));
+        // A lane that smears episodes says nothing.
+        let smeared = Blame { sharp: false, ..blame };
+        assert_eq!(told(FindingKind::PoolSaturated, &smeared), (Status::Confirmed, 0));
+    }
 }

@@ -47,8 +47,8 @@ const BACKEND_WORKERS: usize = 2;
 const MOST_BACKEND_WORKERS: usize = 16;
 /// What the bundled backend has to say, in the run's folder.
 const BACKEND_LOG: &str = "backend.log";
-/// From the beginning of the recording to the run's first instant: the screen stands, the sources have been attached, and the crew has heard of it.
-const LEAD: Duration = loadgen::coordinator::LEAD.saturating_add(Duration::from_millis(100));
+/// From the beginning of the recording to the run's first instant: the screen stands, and the sources have been attached.
+const LEAD: Duration = Duration::from_millis(500);
 /// What the dashboard may ask of a run.
 const CAPABILITIES: Capabilities = Capabilities { load: true, marker: true, report: true, replay: None };
 /// With fewer descriptors not even the pipes, sockets and files of a small run fit.

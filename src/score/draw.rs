@@ -14,15 +14,15 @@ use crate::twin;
 
 /// Length of a case, ms: with start and reports 19 s, and 20 s on a twin.
 pub const LENGTH_MS: u64 = 18_000;
-/// When a fault begins at the earliest, ms, after the longest warm-up (5 s) and a look at the healthy target ...
+/// When a fault begins at the earliest, ms, after the longest warm-up (4.5 s) and a look at the healthy target ...
 const FAULT_FROM_MS: u64 = 7_000;
 /// ... and how much later it may, so that no detector is lucky with its ticks.
 const FAULT_SPREAD_MS: u64 = 1_000;
 /// When it ends, ms: detectors also see the cure.
-const FAULT_UNTIL_MS: u64 = 16_500;
-/// A fault that shows in a history only begins right after the warm-up, and lasts to the end: the slowest needs 13 s of data, and has no
-/// time to give away.
-const SLOW_FROM_MS: u64 = 4_000;
+const FAULT_UNTIL_MS: u64 = 17_000;
+/// A fault that shows in a history only begins when the shortest warm-up is over, and lasts to the end: the slowest needs 13 s of data, and has
+/// no time to give away.
+const SLOW_FROM_MS: u64 = 3_500;
 /// The second fault of a composite begins so much later at most, ms, if it is no slow one.
 const SECOND_LATER_MS: u64 = 2_000;
 
@@ -315,6 +315,8 @@ impl Luck {
 mod tests {
     use super::*;
     use crate::backend_process::STORES;
+    use crate::score::judge::LEAST_S;
+    use crate::score::slow::shows_in_s;
     use std::collections::BTreeSet;
     use timeline::fault::FaultOrder;
 
@@ -379,7 +381,9 @@ mod tests {
                 let order = FaultOrder { name: f.fault, for_ms: f.for_ms, knobs: f.knobs.clone() };
                 assert_eq!(order.check(), Ok(()), "{case:?}");
                 assert_eq!(f.knobs.len(), f.fault.knobs().len());
-                assert!(f.at_ms + f.for_ms <= LENGTH_MS && f.for_ms >= 6_000, "{case:?}");
+                assert!(f.at_ms + f.for_ms <= LENGTH_MS, "{case:?}");
+                // It shows if it takes effect within 400 ms.
+                assert!(f.for_ms as f64 / 1e3 >= shows_in_s(f.fault) + LEAST_S + 0.4, "{case:?}");
             }
         }
         assert!(of(Sort::Clean).any(|c| c.neighbour) && of(Sort::Clean).any(|c| c.shape == Shape::Spike));

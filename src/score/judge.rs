@@ -11,7 +11,7 @@ use super::slow::{least_data_s, shows_in_s};
 
 /// A fault that truly lasted for less, a slow one after the least data that it takes, is as if it had never taken effect, seconds: two
 /// looks of the detectors.
-const LEAST_S: f64 = 1.0;
+pub const LEAST_S: f64 = 1.0;
 
 /// How a case came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

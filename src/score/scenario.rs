@@ -9,7 +9,7 @@ use super::case::{Case, Shape};
 use super::draw::LENGTH_MS;
 
 /// Warm-up where a scenario's is longer, ms.
-const WARMUP_MS: u64 = 5_000;
+const WARMUP_MS: u64 = 4_500;
 /// Sessions of the mix, which leaves their number to a variable.
 const MIX_SESSIONS: f64 = 200.0;
 /// Load with which a warm-up begins, as a share of the load that it leads to.

@@ -152,7 +152,7 @@ pub enum Status {
     Possible,
     /// Strong evidence.
     Likely,
-    /// Strong evidence, and an independent law or null test agrees.
+    /// Strong evidence, an independent law or null test agrees, and neither speaks against it.
     Confirmed,
 }
 

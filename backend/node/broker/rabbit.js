@@ -4,6 +4,7 @@
  * Exchange and queues are this shop's own, and vanish when nobody uses them. Publishers wait for the broker's confirmation; consumers
  * acknowledge what they have done. The URL may carry a password: it comes from the environment and goes into no message.
  */
+import { connect as dial } from 'amqplib';
 import { clean } from '../text.js';
 import { SERVICES, TOPIC } from './topic.js';
 
@@ -161,7 +162,6 @@ async function declare(channel, prefix, services) {
 }
 
 async function dialled(url) {
-  const { connect: dial } = await import('amqplib');
   const dialling = dial(url);
   try {
     return await within(dialling);

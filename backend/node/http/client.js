@@ -6,7 +6,7 @@ const PATIENCE_MS = 10_000;
 
 /**
  * Gives the answer's text; rejects when its status is none of success.
- * @param {{ port: number, method?: string, path: string, body?: unknown, agent?: http.Agent }} what
+ * @param {{ port: number, method?: string, path: string, body?: unknown, agent?: import('node:http').Agent }} what
  * @returns {Promise<string>}
  */
 export function call({ port, method = 'POST', path, body, agent }) {

@@ -4,4 +4,4 @@
  */
 import { createRequire } from 'node:module';
 
-export default /** @type {import('node:http')} */ (createRequire(import.meta.url)('node:http'));
+export default /** @type {typeof import('node:http')} */ (createRequire(import.meta.url)('node:http'));

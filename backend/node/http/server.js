@@ -18,7 +18,7 @@ const CLOSED_MS = 100;
 /** From look to look at connections that have fallen idle, ms. */
 const LOOK_MS = 1_000;
 
-/** Servers that end, and their ends: their answers say so. @type {WeakMap<http.Server, Promise<void>>} */
+/** Servers that end, and their ends: their answers say so. @type {WeakMap<import('node:http').Server, Promise<void>>} */
 const draining = new WeakMap();
 
 /**
@@ -116,7 +116,7 @@ function refuseTunnel(_, socket) {
  * Idle connections get the first time to bring one more request, which is answered with `Connection: close`: hanging up at
  * once would cross with requests on their way. So it would for a process that stood still until that time was over: what has come
  * meanwhile is read first, and has the second time.
- * @param {http.Server} server
+ * @param {import('node:http').Server} server
  * @param {{ idleMs: number, busyMs: number }} patience
  */
 export async function drain(server, { idleMs, busyMs }) {

@@ -10,7 +10,9 @@ import { BoundedMap } from '../cache/bounded-map.js';
 import { Refusal } from '../http/refusal.js';
 
 /** As messages are signed today; one signature takes about a millisecond. The key is made beside the start, of which it would be a third. */
-const key = promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+const key = new Promise((made, failed) => {
+  generateKeyPair('rsa', { modulusLength: 2048 }, (why, _, own) => (why ? failed(why) : made(own)));
+});
 const signed = promisify(sign);
 /** Orders of which a service knows that it has done them: what comes twice does so within seconds. */
 const REMEMBERED = 100_000;
@@ -80,7 +82,7 @@ async function invoiceOf({ lines }, signatures) {
 
 /** The last of so many signatures, each over the one before. */
 async function signedBy(message, signatures) {
-  const { privateKey } = await key;
+  const privateKey = await key;
   for (let i = 0; i < signatures; i++) message = await signed('sha256', message, privateKey);
   return message;
 }

@@ -15,7 +15,7 @@ import { watchPlans } from './sqlite-plans.js';
 /** What pg and its pool say when patience has ended; it has no code of its own. */
 const PG_TIMEOUT = /timeout exceeded when trying to connect|terminated due to connection timeout|timeout expired/;
 
-/** Connections to a server that are opened at once, and the rest after them: it makes a process for each, and has other work to do. */
+/** Connections that are opened at once, and the rest after them where a server makes a process for each, and has other work to do. */
 const OPENED_AT_ONCE = 4;
 const BETWEEN_OPENS_MS = 40;
 
@@ -66,18 +66,13 @@ export class Database {
    * patience is asked again.
    */
   async openAll() {
-    if (this.kind === 'sqlite') {
-      const failed = await this.#openTogether(this.capacity);
-      if (failed) throw failed;
-      return;
-    }
     const until = performance.now() + this.#settings.openPatienceMs;
     for (let open = 0; open < this.capacity;) {
       const more = Math.min(open + OPENED_AT_ONCE, this.capacity);
       const failed = await this.#openTogether(more);
       if (!failed) open = more;
       else if (!ofPatience(failed) || performance.now() > until) throw failed;
-      await pause(BETWEEN_OPENS_MS);
+      if (this.kind !== 'sqlite') await pause(BETWEEN_OPENS_MS);
     }
   }
 

@@ -34,8 +34,8 @@ export async function create(url, content) {
   try {
     // It stays open: SQLite locks the file and folds its log when the last connection closes, which must not be while workers exchange pools.
     const connection = await driver.open();
-    // What is not filled to the end goes: it needs no log of what was there before.
-    await connection.run('PRAGMA journal_mode = off');
+    // Nobody reads it yet: its log need not be on the disk, from where every page would be written once more.
+    await connection.run('PRAGMA journal_mode = memory');
     await connection.transact('initialise', content);
     await connection.run('PRAGMA journal_mode = wal');
     return { file, release };

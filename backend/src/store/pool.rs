@@ -22,8 +22,8 @@ use crate::faults::pool_leak::Forgotten;
 use crate::faults::{Faults, connect_per_request, pool_leak};
 use crate::settings::ShopSettings;
 
-/// Connections to a server that are opened at once, and how long it rests after each: the server makes a process for each, which
-/// takes some milliseconds of a core, and has other work to do.
+/// Connections that are opened at once, and how long it rests after each where a server makes a process for each, which takes some
+/// milliseconds of a core, and has other work to do.
 const OPENED_AT_ONCE: usize = 4;
 const BETWEEN_OPENS: Duration = Duration::from_millis(40);
 /// Between the ends of connections that are too many: half as many in a second.
@@ -143,9 +143,7 @@ impl Database {
     pub async fn open(&self, many: usize) -> Result<(), StoreError> {
         let pool = self.pool();
         let places = pool.status().max_size;
-        let with_server = self.opener.has_server();
-        let (at_once, rest) =
-            if with_server { (OPENED_AT_ONCE, BETWEEN_OPENS) } else { (many, Duration::ZERO) };
+        let rest = if self.opener.has_server() { BETWEEN_OPENS } else { Duration::ZERO };
         let get = |_| {
             let pool = pool.clone();
             async move {
@@ -154,7 +152,7 @@ impl Database {
                 connection
             }
         };
-        let mut opening = stream::iter(0..many).map(get).buffer_unordered(at_once.max(1));
+        let mut opening = stream::iter(0..many).map(get).buffer_unordered(OPENED_AT_ONCE);
         // Held until all are there: what is back already would be taken again.
         let mut open = Vec::with_capacity(many);
         while let Some(connection) = opening.next().await {

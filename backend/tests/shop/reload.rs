@@ -152,7 +152,7 @@ fn workers(backend: &Backend) -> Vec<u32> {
 
 #[test]
 fn a_new_worker_that_comes_too_late_does_not_take_the_name() {
-    let settings = r#"{"history_rows":3000,"round_trip_ms":100}"#;
+    let settings = r#"{"history_rows":3000,"round_trip_ms":200}"#;
     let backend = Backend::with(1, &[("DYNO_SHOP_SETTINGS", settings)]);
     let known = workers(&backend);
     assert_eq!(known.len(), 2, "the shop's and the services'");

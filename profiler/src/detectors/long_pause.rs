@@ -13,8 +13,7 @@
 //! processes had its core; not its own collector, unless that had none either: the CPU is full, and all other processes lack a core at the
 //! same time or its thread waited for one for all but 50 ms. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
 //! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
-//! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed, unless
-//! the null test says chance (`proof`).
+//! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
