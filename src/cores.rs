@@ -3,7 +3,13 @@
 //! Target and generator on the same core would measure each other. Where there are two cores or
 //! more, the target gets the first half and the generator (with coordinator and screen) the rest.
 
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::family::{family, threads};
+
+/// Looks at a family for threads that are not where they belong, at most: whoever is started meanwhile comes from one that is, or is seen by the next.
+const MOST_LOOKS: usize = 10;
 
 /// The split of this process's cores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +52,29 @@ pub fn split(cores: &[usize]) -> Option<Split> {
 /// Keeps the calling thread, and every thread and process that it starts from now on, on `cores`.
 /// A system that refuses leaves things as they are: the split is a help, not a need.
 pub fn keep_to(cores: &[usize]) -> bool {
+    sched_setaffinity(None, &set_of(cores)).is_ok()
+}
+
+/// Keeps a process that runs, all that it has started, and whatever these start from now on, on `cores`, as far as the system lets us.
+pub fn keep_family_to(pid: u32, cores: &[usize]) {
+    let set = set_of(cores);
+    let is_elsewhere = |id: Pid| sched_getaffinity(Some(id)).is_ok_and(|now| now != set);
+    let moved = |id: Pid| is_elsewhere(id) && sched_setaffinity(Some(id), &set).is_ok();
+    for _ in 0..MOST_LOOKS {
+        let all = family(pid).into_iter().flat_map(threads);
+        let ids = all.filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if ids.filter(|&id| moved(id)).count() == 0 {
+            return;
+        }
+    }
+}
+
+fn set_of(cores: &[usize]) -> CpuSet {
     let mut set = CpuSet::new();
     for &core in cores {
         set.set(core);
     }
-    sched_setaffinity(None, &set).is_ok()
+    set
 }
 
 #[cfg(test)]
@@ -63,5 +87,28 @@ mod tests {
         let three = split(&[0, 2, 5]).unwrap();
         assert_eq!((three.target.as_slice(), three.generator.as_slice()), (&[0][..], &[2, 5][..]));
         assert_eq!(three.describe(), "target on core 0, generator on cores 2, 5");
+    }
+
+    #[test]
+    fn a_process_that_runs_is_moved_with_all_that_it_has_started() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sleep 60 & echo; wait"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let all = family(shell.id());
+        let one = usable()[..1].to_vec();
+        keep_family_to(shell.id(), &one);
+        let on = |pid: &u32| sched_getaffinity(Pid::from_raw(*pid as i32)).unwrap();
+        assert!(all.len() == 2 && all.iter().all(|pid| on(pid) == set_of(&one)), "{all:?}");
+        // From the last to be started on.
+        for pid in all.iter().rev() {
+            let _ = rustix::process::kill_process(
+                Pid::from_raw(*pid as i32).unwrap(),
+                rustix::process::Signal::KILL,
+            );
+        }
+        shell.wait().unwrap();
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod compare;
 mod cores;
 mod ended;
+mod family;
 mod files;
 mod follow;
 mod goose;

@@ -1,4 +1,4 @@
-//! What the kernel says of the machine and of processes: CPU time by kind, memory, descendants.
+//! What the kernel says of the machine and of processes: CPU time by kind, memory.
 //!
 //! Owns the reading of `/proc`, and what makes a measurement contaminated. A process's CPU time is the scheduler's own, in
 //! ticks of 10 ms; it counts all its threads, those that have ended too.
@@ -77,23 +77,6 @@ impl Machine {
     pub fn contaminated(&self) -> bool {
         self.steal > OTHERS_MAX || self.others > OTHERS_MAX
     }
-}
-
-/// A process and all that it has started, and they.
-pub fn family(pid: u32) -> Vec<u32> {
-    let mut all = vec![pid];
-    let mut at = 0;
-    while at < all.len() {
-        all.extend(children(all[at]));
-        at += 1;
-    }
-    all
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks.flatten().filter_map(|t| read_to_string(t.path().join("children")).ok());
-    lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<u32>>()).collect()
 }
 
 /// CPU time, seconds.
@@ -188,7 +171,6 @@ mod tests {
         assert_eq!(cpu_of(line), Some(Spent { all_s: 3.0, kernel_s: 0.5 }));
         assert_eq!(kib("VmRSS:\t  12 kB\nRssAnon:\t    8 kB\n", "RssAnon"), Some(8192.0));
         let me = std::process::id();
-        assert_eq!(family(me).first(), Some(&me));
         assert!(memory(&[me], "RssAnon") > 0.0 && cpu(&[me]).contains_key(&me));
         let of = |all_s, kernel_s| Spent { all_s, kernel_s };
         let (before, after) =

@@ -15,10 +15,10 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
 use timeline::MonoNs;
 
-use super::machine;
 use super::target::Counts;
 use crate::cli::TargetKind;
 use crate::cores::{self, Split};
+use crate::family::family;
 use crate::run::stop::Stops;
 
 /// How often something that is waited for is looked at.
@@ -220,7 +220,7 @@ impl Client {
 
     /// It, and the processes that it has started.
     pub fn family(&self) -> Vec<u32> {
-        machine::family(self.child.id())
+        family(self.child.id())
     }
 
     /// Who it is.

@@ -8,6 +8,7 @@ use super::machine;
 use super::process::{Place, Targets};
 use crate::backend_process::Backend;
 use crate::cli::{Runtime, TargetKind};
+use crate::family::family;
 use crate::run::truth::Control;
 
 /// Options with which the backend keeps to itself, whatever the environment names.
@@ -98,7 +99,7 @@ impl Server {
     pub fn family(&self) -> Vec<u32> {
         match &self.running {
             Running::Target(targets) => targets.pids(),
-            Running::Backend(backend) => machine::family(backend.pid()),
+            Running::Backend(backend) => family(backend.pid()),
         }
     }
 

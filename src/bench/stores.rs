@@ -23,9 +23,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
 
-use super::machine;
 use super::process::Place;
 use super::services::{self, Process, free_port, in_path, said};
+use crate::family::family;
 use crate::secret::new_token;
 
 /// How long a server may take until it answers: RabbitMQ takes ten seconds on a machine with nothing else to do.
@@ -168,7 +168,7 @@ impl Store {
 
     /// The server and what it has started.
     pub fn pids(&self) -> Vec<u32> {
-        machine::family(self.server.0.id())
+        family(self.server.0.id())
     }
 
     /// How it is watched.

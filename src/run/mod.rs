@@ -178,7 +178,8 @@ fn backend_workers(args: &RunArgs, connections: u64, usable: u64) -> usize {
     args.workers.unwrap_or_else(|| BACKEND_WORKERS.max(needed).min(MOST_BACKEND_WORKERS))
 }
 
-/// Children inherit the cores of whoever starts them.
+/// Children inherit the cores of whoever starts them. Node.js compiles three processes' modules as it starts, and may use all cores for that: it does not count
+/// them, as other runtimes do for the threads that they have later on.
 fn start_backend(
     args: &RunArgs,
     workers: usize,
@@ -186,12 +187,18 @@ fn start_backend(
     folder: &Path,
     stops: &Stops,
 ) -> anyhow::Result<Backend> {
-    if let Some(split) = split {
+    let starts_everywhere = args.runtime == Runtime::Node;
+    if let Some(split) = split.filter(|_| !starts_everywhere) {
         cores::keep_to(&split.target);
     }
     // It takes seconds, and much longer where packages are installed for it, or many rows are asked for.
     crate::screen::announce_backend(&args.look);
-    Backend::start(workers, args.runtime, &folder.join(BACKEND_LOG), || stops.asked() > 0)
+    let log = folder.join(BACKEND_LOG);
+    let backend = Backend::start(workers, args.runtime, &log, || stops.asked() > 0)?;
+    if let Some(split) = split.filter(|_| starts_everywhere) {
+        cores::keep_family_to(backend.pid(), &split.target);
+    }
+    Ok(backend)
 }
 
 /// Of a run that never began: the same `--out` can be given again.
