@@ -2,7 +2,7 @@
 //!
 //! Owns what a detector may answer ([`Answer`], [`Claim`]) and the list of all of them. A detector
 //! remembers nothing: that a claim continues an earlier one is the ledger's to know, what caused
-//! what is decided in [`crate::causes`], and what its law confirms stands unless [`crate::proof`] finds it to be chance. Detectors read canonical lanes, canonical events and
+//! what is decided in [`crate::causes`], and what its law confirms stands unless the null test (`proof`) finds it to be chance. Detectors read canonical lanes, canonical events and
 //! [`PlanFacts`](timeline::facts::PlanFacts) alone; no name of a scenario or a fault reaches them, and
 //! they never match names of phases or steps.
 
