@@ -381,7 +381,7 @@ mod tests {
                 let order = FaultOrder { name: f.fault, for_ms: f.for_ms, knobs: f.knobs.clone() };
                 assert_eq!(order.check(), Ok(()), "{case:?}");
                 assert_eq!(f.knobs.len(), f.fault.knobs().len());
-                assert!(f.at_ms + f.for_ms <= LENGTH_MS, "{case:?}");
+                assert!(f.at_ms + f.for_ms <= LENGTH_MS && f.for_ms >= 6_000, "{case:?}");
                 // It shows if it takes effect within 400 ms.
                 assert!(f.for_ms as f64 / 1e3 >= shows_in_s(f.fault) + LEAST_S + 0.4, "{case:?}");
             }
