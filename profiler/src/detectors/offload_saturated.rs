@@ -2,7 +2,8 @@
 //!
 //! **Claim.** Work that was moved off the loop queues for longer than it runs, since all threads are taken. **Reads**
 //! `offload.{capacity,busy,queued,wait,run}`, `loop.utilisation`, `process.cpu`, `host.cpu`. **Needs** capacity and `queued`. **Statistic.** A tick of one process (100 ms) is *full* when
-//! tasks wait while (nearly) all threads are busy; half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
+//! tasks wait while (nearly) all threads are busy, and so are those that were not told, up to 2 s of them, between two that are (a loop that is
+//! starved tells of its pool once in each turn); half of the last 3 s must be (two thirds while the load settles), and the queue must be worth
 //! it: the 90th percentile of the wait reaches the median run and 25 ms, or as many tasks wait as there are threads.
 //! A *crowded* pool is one without so many full ticks, in which one task of ten waits for 25 ms or more over 6 s, and which has fewer threads than
 //! are wanted so that few wait for what they do. Where a pool is told more seldom (a metrics page, OTLP), each reading is a tick, six of them are the
@@ -38,6 +39,8 @@ const CROWDED_TASKS: u64 = 150;
 const CROWDED_SHARE: f64 = 0.1;
 /// A tick opens an episode only with so many full ones after it within a second: stray ones do not.
 const EPISODE_TICKS: usize = 4;
+/// Ticks that were not told for so long, between two full ones, were full: a queue that drained meanwhile would have to be there again.
+const UNTOLD: Duration = Duration::from_secs(2);
 /// Least tasks for a quantile.
 const LEAST_TASKS: u64 = 10;
 /// Cores a process uses for each busy thread, from which on the threads compute rather than wait.
@@ -121,7 +124,21 @@ fn full_ticks(
         let threads = threads.at(t, CAPACITY_CARRY).unwrap_or(0.0);
         queueing::all_taken(n, busy.and_then(|b| b.at(t, grid.carry())), threads)
     };
-    queued.within(span).iter().filter(is_full).map(|p| p.0).collect()
+    let told = queued.within(span);
+    let mut ticks: Vec<RunTime> = told.iter().filter(is_full).map(|p| p.0).collect();
+    if !grid.seldom() {
+        let both = told.windows(2).filter(|w| w.iter().all(|p| is_full(&p)));
+        let untold = both.map(|w| (w[0].0, w[1].0)).filter(|(a, b)| b.since(*a) <= UNTOLD);
+        ticks.extend(untold.flat_map(|(a, b)| between(a, b)).collect::<Vec<_>>());
+        ticks.sort_unstable();
+    }
+    ticks
+}
+
+/// The ticks between two that are apart.
+fn between(a: RunTime, b: RunTime) -> impl Iterator<Item = RunTime> {
+    let apart = b.since(a).div_duration_f64(CELL).round() as u32;
+    (1..apart).map(move |n| a + CELL * n)
 }
 
 /// The first full tick that others follow.

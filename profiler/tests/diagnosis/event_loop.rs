@@ -519,6 +519,23 @@ fn a_full_offload_pool_is_found_by_one_task_that_waits_alone() {
     assert_eq!(kinds_of(&waits(12e3)), [], "nobody notices so short a wait");
 }
 
+/// A loop that is starved tells of its pool once in each turn of a second.
+#[test]
+fn a_full_offload_pool_is_found_though_it_is_seldom_told() {
+    let queued = |waits: fn(u64) -> bool| {
+        let mut world = run(1, 24, |tick, _, t, _| {
+            let waits = t >= FROM && waits(t);
+            tick.offload = (4.0, 4.0, f64::from(u8::from(waits)), vec![80e3], Vec::new());
+        });
+        world.told_only(names::OFFLOAD_QUEUED, |at| at < ms(FROM) || at.0 / 100_000_000 % 10 == 0);
+        world.without(names::OFFLOAD_BUSY).without(names::OFFLOAD_RUN).diagnose()
+    };
+    let d = queued(|_| true);
+    let f = find(&d, FindingKind::OffloadSaturated);
+    assert!(likely(f) && took(f, FROM_S) <= 4.0, "{f:#?}");
+    assert_eq!(kinds_of(&queued(|t| t / 1_000 % 2 == 0)), [], "it was seen without a queue in between");
+}
+
 #[test]
 fn a_full_offload_pool_without_a_queue_is_well_used() {
     for seed in 0..3 {

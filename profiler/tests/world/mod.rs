@@ -160,8 +160,13 @@ impl World {
 
     /// Takes out all that lanes called `name` hold.
     pub fn silence(&mut self, name: &str) {
+        self.told_only(name, |_| false);
+    }
+
+    /// Leaves of lane `name` what it tells at those instants.
+    pub fn told_only(&mut self, name: &str, when: impl Fn(RunTime) -> bool) {
         let lanes = &self.lanes;
-        self.entries.retain(|(_, e)| !matches!(e, Entry::Histogram { lane, .. } | Entry::Sample { lane, .. } if lanes[lane.0 as usize].name == name));
+        self.entries.retain(|(t, e)| !matches!(e, Entry::Histogram { lane, .. } | Entry::Sample { lane, .. } if lanes[lane.0 as usize].name == name) || when(*t));
     }
 
     /// The intervals of lane `name` of `instance`, each with its values in microseconds.
