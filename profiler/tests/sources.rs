@@ -621,10 +621,16 @@ fn a_burner() {
 fn burn_a_core() {
     let begin = MonoNs::now();
     let mut number = 1_u64;
+    // No calls, so that it is found here also where nothing is inlined.
     while MonoNs::now().since(begin) < Duration::from_secs(60) {
-        for _ in 0..1_000_000 {
-            number = std::hint::black_box(number.wrapping_mul(31));
+        let mut left = 1_000_000;
+        while left > 0 {
+            number ^= number << 13;
+            number ^= number >> 7;
+            number ^= number << 17;
+            left -= 1;
         }
+        std::hint::black_box(number);
     }
 }
 

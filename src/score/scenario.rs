@@ -10,6 +10,8 @@ use super::draw::LENGTH_MS;
 
 /// Warm-up where a scenario's is longer, ms.
 const WARMUP_MS: u64 = 4_500;
+/// What is under way at the end may take so long.
+const GRACE: &str = "1s";
 /// Sessions of the mix, which leaves their number to a variable.
 const MIX_SESSIONS: f64 = 200.0;
 /// Load with which a warm-up begins, as a share of the load that it leads to.
@@ -33,6 +35,7 @@ pub fn text(case: &Case) -> anyhow::Result<String> {
     table.remove("gate");
     let seed = i64::try_from(case.seed).context("a case's seed has 63 bits")?;
     table.insert("seed".to_owned(), Value::Integer(seed));
+    table.insert("grace".to_owned(), Value::String(GRACE.to_owned()));
     table.insert("session".to_owned(), Value::Array(sessions));
     table.insert("phase".to_owned(), Value::Array(phases(case.shape, key, load, warmup_ms)));
     table.insert("fault".to_owned(), Value::Array(faults(case)));
