@@ -49,10 +49,11 @@ impl Event {
 /// Canonical kinds of events.
 pub mod kinds {
     /// A timer thread of the target that should have fired and did not: the whole process stood still.
-    /// `value`: for how much of it, in ns, the thread was ready to run and got no core; 0 where that is not known.
+    /// `value`: for how much of it, in ns, the thread was ready to run and got no core; 0 where that is not known. Label `helped`: for how much
+    /// of that, in ns, other threads of its process had one, where that is known.
     pub const PAUSE_HICCUP: &str = "pause.hiccup";
     /// The async loop did not come back, while the process ran. `value`: for how much of it, in ns, its thread was ready to run and
-    /// got no core; 0 where that is not known. Label `function`, where somebody looked meanwhile: what ran, `name (folder/file.js:17)`.
+    /// got no core; 0 where that is not known. Label `helped`, as above. Label `function`, where somebody looked meanwhile: what ran, `name (folder/file.js:17)`.
     pub const PAUSE_WORKER_STALL: &str = "pause.worker-stall";
     /// A section in which the target stopped its own work under an exclusive lock.
     pub const PAUSE_STOP_THE_WORLD: &str = "pause.stop-the-world";

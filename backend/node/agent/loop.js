@@ -40,8 +40,11 @@ export function watchLoop(lanes, pauses) {
 function tellStall(pauses, due, end, before, now) {
   if (now.waited === undefined) return pauses.note('pause.worker-stall', due, end);
   const stood = end - due;
-  const stalled = now.cpu - before.cpu >= stood / 2 || now.ran - before.ran >= EVENT_NS;
-  pauses.note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, end, Math.min(stood, now.waited - before.waited));
+  const [cpu, ran] = [now.cpu - before.cpu, now.ran - before.ran];
+  const stalled = cpu >= stood / 2 || ran >= EVENT_NS;
+  const lacked = Math.min(stood, now.waited - before.waited);
+  const helped = Math.min(lacked, cpu - ran);
+  pauses.note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, end, lacked, helped);
 }
 
 /** CPU time of all threads, that of the main thread, and how long it was ready to run and got no core, ns. Linux alone tells the latter two. */

@@ -39,10 +39,13 @@ export class Pauses {
    * @param {number} start
    * @param {number} end
    * @param {number} [value] of a hiccup or a stall: for how much of it the thread was ready and got no core, ns
+   * @param {number} [helped] and for how much of that others of the process had one, ns
    */
-  note(kind, start, end, value = 0) {
+  note(kind, start, end, value = 0, helped = 0) {
     this.#longest = Math.max(this.#longest, end - start);
-    if (end - start >= NOTED_NS) this.#events.push({ kind, start: Math.round(start), end: Math.round(end), value });
+    if (end - start < NOTED_NS) return;
+    const labels = helped >= NOTED_NS ? [['helped', String(Math.round(helped))]] : [];
+    this.#events.push({ kind, start: Math.round(start), end: Math.round(end), labels, value });
   }
 
   /** The events since the last call, longest first. */

@@ -148,6 +148,8 @@ struct Pause {
     what: String,
     /// For so much of it, ns, the process was ready to run and got no core.
     queued: f64,
+    /// For so much of that, ns, other threads of the process had one.
+    helped: f64,
 }
 
 impl Pause {
@@ -207,6 +209,7 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             if one {
                 open.span.end = open.span.end.max(next.span.end);
                 open.queued += next.queued;
+                open.helped += next.helped;
                 if next.sort < open.sort {
                     open.sort = next.sort;
                     open.what = std::mem::take(&mut next.what);
@@ -225,7 +228,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
 /// and a collection beside none waited, too. Nor where the CPU is `full` and the thread waited for a core for half of the time or more, and for all but
-/// less than a collection that counts: that is the wait of whoever wants a core, whether the others wait just then or not.
+/// less than a collection that counts: that is the wait of whoever wants a core, whether the others wait just then or not. Neither holds for a
+/// major collection where other threads of the process are known to have worked for as long as one that counts: those are its helpers.
 fn excuse_collections(
     list: &mut [Pause],
     collections: &[(Span, usize)],
@@ -245,7 +249,11 @@ fn excuse_collections(
         let mut collected = collected_in(pause.span, collections);
         let waited = pause.queued >= QUEUED_SHARE * pause.ns()
             && pause.ns() - pause.queued < LEAST_COLLECTION.as_nanos() as f64;
-        if !collected.is_zero() && (starved(pause.span) || waited && full(pause.span)) {
+        let is_major = |&(c, sort): &(Span, usize)| {
+            SORTS[sort] == kinds::PAUSE_MAJOR && c.overlap(pause.span) >= LEAST_COLLECTION
+        };
+        let helped = pause.helped >= LEAST_COLLECTION.as_nanos() as f64 && collections.iter().any(is_major);
+        if !collected.is_zero() && !helped && (starved(pause.span) || waited && full(pause.span)) {
             collected = Duration::ZERO;
         }
         pause.queued = pause.queued_beside(collected);
@@ -301,7 +309,8 @@ fn cpu_is_full(timeline: &Timeline, span: Span) -> bool {
 fn of_event(e: &Event, sort: usize) -> Pause {
     let tells = [kinds::PAUSE_HICCUP, kinds::PAUSE_WORKER_STALL].contains(&SORTS[sort]);
     let queued = if tells { e.value } else { 0.0 };
-    Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned(), queued }
+    let helped = e.label("helped").and_then(|ns| ns.parse().ok()).unwrap_or(0.0);
+    Pause { span: e.span(), sort, what: e.label("what").unwrap_or("").to_owned(), queued, helped }
 }
 
 fn by_events(timeline: &Timeline, at: RunTime, instance: &str, pauses: Vec<Pause>) -> Option<Claim> {

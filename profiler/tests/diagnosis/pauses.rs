@@ -83,6 +83,11 @@ fn a_collection_that_lacked_a_core_itself_is_no_pause() {
 /// Each 1.5 s shop-0 stands still for 130 ms, waits for a core for `queued` of it, and has a collection of 92 ms in it. The host uses `cpu` of
 /// its two cores, which so many threads want.
 fn hardly_ran(queued: u64, cpu: f64, wanted: f64) -> bool {
+    helped(queued, 0, kinds::PAUSE_MINOR, cpu, wanted)
+}
+
+/// The same with a collection of this `kind`, while other threads of the process have a core for so many ms of the wait.
+fn helped(queued: u64, helpers: u64, kind: &str, cpu: f64, wanted: f64) -> bool {
     let mut w = build(&Setup { seconds: 24, ..Setup::default() });
     let host = |name, unit, value| (LaneSpec::level(name, "host", unit), value);
     for (spec, value) in [
@@ -94,8 +99,9 @@ fn hardly_ran(queued: u64, cpu: f64, wanted: f64) -> bool {
         (1..48).for_each(|i| w.sample(lane, ms(i * 500), value));
     }
     for at in (12_000..23_000).step_by(1_500) {
-        w.event(kinds::PAUSE_WORKER_STALL, "shop-0", ms(at), ms(at + 130), &[], queued as f64 * 1e6);
-        w.event(kinds::PAUSE_MINOR, "shop-0", ms(at + 30), ms(at + 122), &[], 0.0);
+        let labels = [("helped", &*(helpers * 1_000_000).to_string())];
+        w.event(kinds::PAUSE_WORKER_STALL, "shop-0", ms(at), ms(at + 130), &labels, queued as f64 * 1e6);
+        w.event(kind, "shop-0", ms(at + 30), ms(at + 122), &[], 0.0);
     }
     kinds_of(&w.diagnose()).contains(&FindingKind::LongPause)
 }
@@ -106,6 +112,13 @@ fn a_collection_whose_thread_hardly_ran_is_no_pause_where_the_cores_are_full() {
     assert!(!hardly_ran(125, 0.55, 7.0), "one core of two is the target's, and seven want it");
     assert!(hardly_ran(125, 0.55, 4.0), "whoever looks wants one, too: its helpers have them");
     assert!(hardly_ran(70, 1.0, 7.0), "it ran for longer than a collection that counts");
+}
+
+#[test]
+fn a_major_collection_whose_helpers_had_the_core_is_a_pause_where_the_cores_are_full() {
+    assert!(!helped(125, 30, kinds::PAUSE_MAJOR, 1.0, 3.0));
+    assert!(helped(125, 90, kinds::PAUSE_MAJOR, 1.0, 3.0));
+    assert!(!helped(125, 90, kinds::PAUSE_MINOR, 1.0, 3.0), "offloaded work wants it, too");
 }
 
 #[test]

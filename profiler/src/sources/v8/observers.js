@@ -298,6 +298,11 @@
 
   // -- the loop
 
+  /** CPU time of all threads together, ns; no number where that is not known. */
+  const processCpu = () => {
+    const { user, system } = process.cpuUsage?.() ?? {};
+    return (user + system) * 1e3;
+  };
   /** Whose CPU time tells work from a standstill: that of the main `thread`, of the whole `process`, or `unknown`. */
   let timesOf = 'unknown';
   const threadTimes = () => {
@@ -314,17 +319,14 @@
     const times = () => {
       const length = fs.readSync(file, buffer, 0, buffer.length, 0);
       const [cpu, waited] = buffer.latin1Slice(0, length).split(' ').map(Number);
-      return { cpu, waited };
+      return { cpu, waited, others: processCpu() - cpu };
     };
     // A kernel that was built without these figures prints zeros.
     return times().cpu > 0 ? times : undefined;
   };
   /** The same of all threads together, which tells nothing of waiting. */
   const processTimes = () => {
-    const times = () => {
-      const { user, system } = process.cpuUsage();
-      return { cpu: (user + system) * 1e3, waited: 0 };
-    };
+    const times = () => ({ cpu: processCpu(), waited: 0, others: 0 });
     try {
       return times().cpu > 0 ? times : undefined;
     } catch {
@@ -397,7 +399,10 @@
       const stood = last - due;
       const queued = used ? Math.min(stood, used.waited - before.waited) : 0;
       const stalled = used !== undefined && used.cpu - before.cpu >= Math.min(stood / 2, STALL_NS);
-      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued, stalled && by ? [['function', by]] : []);
+      const labels = stalled && by ? [['function', by]] : [];
+      const helped = used ? Math.min(queued, used.others - before.others) : 0;
+      if (helped >= NOTED_NS) labels.push(['helped', String(Math.round(helped))]);
+      note(stalled ? 'pause.worker-stall' : 'pause.hiccup', due, last, queued, labels);
     });
     histogram('loop.delay', {}, delays);
   };
