@@ -179,7 +179,7 @@ faults! {
     }
     /// A hot function is called with ever other shapes; the backend in Rust, whose functions are compiled for good, cannot have it.
     Deoptimised = "deoptimised" => CpuSaturated {
-        shapes: 4_000.0 in 1_000.0..=4_000.0, "different shapes among the 4,000 rules by which a page is priced";
+        shapes: 4_000.0 in 1_000.0..=4_000.0, "different shapes among the 8,000 rules by which a page is priced";
     }
 }
 

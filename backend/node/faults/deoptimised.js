@@ -7,15 +7,17 @@
  */
 import { Fault } from './fault.js';
 
-/** Rules by which each page is priced: some twenty microseconds while all are alike, up to two milliseconds while none is like another. */
-const RULES = 4_000;
-/** Names of the fields that tell shapes apart; two of them do so for as many shapes as there are rules. */
-const NAMES = Math.ceil(Math.sqrt(RULES));
+/** Rules by which each page is priced: some forty microseconds while all are alike, one to four milliseconds while none is like those before it. */
+const RULES = 8_000;
+/** Shapes among them at most. */
+const SHAPES = RULES / 2;
+/** Names of the fields that tell shapes apart; two of them do so for all shapes. */
+const NAMES = Math.ceil(Math.sqrt(SHAPES));
 
 export class Deoptimised extends Fault {
   static kind = 'deoptimised';
   static knobs = {
-    shapes: { about: `different shapes among the ${RULES} rules by which a page is priced`, default: RULES, min: 1_000, max: RULES },
+    shapes: { about: `different shapes among the ${RULES} rules by which a page is priced`, default: SHAPES, min: 1_000, max: SHAPES },
   };
 
   #odd = [];
