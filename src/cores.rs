@@ -6,9 +6,9 @@
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use crate::family::{family, threads};
+use crate::family::threads;
 
-/// Looks at a family for threads that are not where they belong, at most: whoever is started meanwhile comes from one that is, or is seen by the next.
+/// Looks for threads that are not where they belong, at most: one that is started meanwhile comes from one that is, or is seen by the next.
 const MOST_LOOKS: usize = 10;
 
 /// The split of this process's cores.
@@ -55,13 +55,15 @@ pub fn keep_to(cores: &[usize]) -> bool {
     sched_setaffinity(None, &set_of(cores)).is_ok()
 }
 
-/// Keeps a process that runs, all that it has started, and whatever these start from now on, on `cores`, as far as the system lets us.
-pub fn keep_family_to(pid: u32, cores: &[usize]) {
+/// Keeps processes that run, and whatever they start from now on, on `cores`, as far as the system lets us. They are named, and not looked for
+/// among each other's children: what the kernel has cached of a process whose children were read may keep its parent busy for seconds when it
+/// ends (Linux 6.18: `wait4` in `shrink_dcache_parent`).
+pub fn keep_processes_to(pids: &[u32], cores: &[usize]) {
     let set = set_of(cores);
     let is_elsewhere = |id: Pid| sched_getaffinity(Some(id)).is_ok_and(|now| now != set);
     let moved = |id: Pid| is_elsewhere(id) && sched_setaffinity(Some(id), &set).is_ok();
     for _ in 0..MOST_LOOKS {
-        let all = family(pid).into_iter().flat_map(threads);
+        let all = pids.iter().flat_map(|&pid| threads(pid));
         let ids = all.filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if ids.filter(|&id| moved(id)).count() == 0 {
             return;
@@ -90,16 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_runs_is_moved_with_all_that_it_has_started() {
+    fn processes_that_run_are_moved() {
         let mut shell = std::process::Command::new("sh")
             .args(["-c", "sleep 60 & echo; wait"])
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
         std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-        let all = family(shell.id());
+        let all = crate::family::family(shell.id());
         let one = usable()[..1].to_vec();
-        keep_family_to(shell.id(), &one);
+        keep_processes_to(&all, &one);
         let on = |pid: &u32| sched_getaffinity(Pid::from_raw(*pid as i32)).unwrap();
         assert!(all.len() == 2 && all.iter().all(|pid| on(pid) == set_of(&one)), "{all:?}");
         // From the last to be started on.

@@ -196,7 +196,8 @@ fn start_backend(
     let log = folder.join(BACKEND_LOG);
     let backend = Backend::start(workers, args.runtime, &log, || stops.asked() > 0)?;
     if let Some(split) = split.filter(|_| starts_everywhere) {
-        cores::keep_family_to(backend.pid(), &split.target);
+        let workers = backend.ready.workers.iter().map(|w| w.pid);
+        cores::keep_processes_to(&workers.chain([backend.pid()]).collect::<Vec<_>>(), &split.target);
     }
     Ok(backend)
 }
