@@ -56,8 +56,8 @@ pub fn keep_to(cores: &[usize]) -> bool {
 }
 
 /// Keeps processes that run, and whatever they start from now on, on `cores`, as far as the system lets us. They are named, and not looked for
-/// among each other's children: what the kernel has cached of a process whose children were read may keep its parent busy for seconds when it
-/// ends (Linux 6.18: `wait4` in `shrink_dcache_parent`).
+/// among each other's children: where files below `/proc/PID/task/TID` were read, what the kernel has cached of them may keep the parent busy for
+/// seconds when the process ends (Linux 6.18, all on one core: `wait4` in `shrink_dcache_parent`).
 pub fn keep_processes_to(pids: &[u32], cores: &[usize]) {
     let set = set_of(cores);
     let is_elsewhere = |id: Pid| sched_getaffinity(Some(id)).is_ok_and(|now| now != set);
