@@ -55,9 +55,8 @@ pub fn keep_to(cores: &[usize]) -> bool {
     sched_setaffinity(None, &set_of(cores)).is_ok()
 }
 
-/// Keeps processes that run, and whatever they start from now on, on `cores`, as far as the system lets us. They are named, and not looked for
-/// among each other's children: where files below `/proc/PID/task/TID` were read, what the kernel has cached of them may keep the parent busy for
-/// seconds when the process ends (Linux 6.18, all on one core: `wait4` in `shrink_dcache_parent`).
+/// Keeps processes that run, and whatever they start from now on, on `cores`, as far as the system lets us. They are named:
+/// workers end while others go on, and are not for [`family`](crate::family::family).
 pub fn keep_processes_to(pids: &[u32], cores: &[usize]) {
     let set = set_of(cores);
     let is_elsewhere = |id: Pid| sched_getaffinity(Some(id)).is_ok_and(|now| now != set);
@@ -82,6 +81,7 @@ fn set_of(cores: &[usize]) -> CpuSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::family;
 
     #[test]
     fn one_core_is_not_split_and_an_odd_one_goes_to_the_generator() {
@@ -99,7 +99,7 @@ mod tests {
             .spawn()
             .unwrap();
         std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-        let all = crate::family::family(shell.id());
+        let all = family(shell.id());
         let one = usable()[..1].to_vec();
         keep_processes_to(&all, &one);
         let on = |pid: &u32| sched_getaffinity(Pid::from_raw(*pid as i32)).unwrap();

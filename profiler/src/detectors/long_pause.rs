@@ -11,7 +11,8 @@
 //! generator stood still at the same time, or that the hypervisor took the CPU away: then the machine paused, not
 //! the target, and the pause is not counted; likewise where the process was ready to run all the time and other
 //! processes had its core; not its own collector, unless that had none either: the CPU is full, and all other processes lack a core at the
-//! same time or its thread waited for one for all but 50 ms. Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
+//! same time or its thread waited for one for all but 50 ms (and no other thread of the process is known, by label `helped`, to have worked for
+//! as long in a major collection). Who is silent with hardly a descriptor left may only lack one for whoever asks: while clients are served that is worth
 //! knowing, and no standstill. **Law.** A request caught in a pause takes the rest of
 //! it, so the longest service time around it is about its length: where clients saw so twice, it is confirmed.
 
@@ -169,6 +170,14 @@ impl Pause {
     fn queued_beside(&self, collected: Duration) -> f64 {
         self.queued.min(self.length().saturating_sub(collected).as_nanos() as f64)
     }
+
+    /// Did other threads of the process work for as long as a collection that counts, while a major one that does was under way?
+    fn is_helped(&self, collections: &[(Span, usize)]) -> bool {
+        let is_major = |&(at, sort): &(Span, usize)| {
+            SORTS[sort] == kinds::PAUSE_MAJOR && at.overlap(self.span) >= LEAST_COLLECTION
+        };
+        self.helped >= LEAST_COLLECTION.as_nanos() as f64 && collections.iter().any(is_major)
+    }
 }
 
 fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
@@ -209,7 +218,6 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
             if one {
                 open.span.end = open.span.end.max(next.span.end);
                 open.queued += next.queued;
-                open.helped += next.helped;
                 if next.sort < open.sort {
                     open.sort = next.sort;
                     open.what = std::mem::take(&mut next.what);
@@ -228,8 +236,8 @@ fn pauses(timeline: &Timeline, at: RunTime) -> BTreeMap<&str, Vec<Pause>> {
 /// A thread that waits for a core while its own collector is at work waits for the collector, whose helpers have the cores; and a
 /// standstill that is a collection for the most part is one. Not so where the collector was `starved` itself: then what a hiccup tells stands,
 /// and a collection beside none waited, too. Nor where the CPU is `full` and the thread waited for a core for half of the time or more, and for all but
-/// less than a collection that counts: that is the wait of whoever wants a core, whether the others wait just then or not. Neither holds for a
-/// major collection where other threads of the process are known to have worked for as long as one that counts: those are its helpers.
+/// less than a collection that counts: that is the wait of whoever wants a core, whether the others wait just then or not. Neither holds for one
+/// that is helped.
 fn excuse_collections(
     list: &mut [Pause],
     collections: &[(Span, usize)],
@@ -249,11 +257,8 @@ fn excuse_collections(
         let mut collected = collected_in(pause.span, collections);
         let waited = pause.queued >= QUEUED_SHARE * pause.ns()
             && pause.ns() - pause.queued < LEAST_COLLECTION.as_nanos() as f64;
-        let is_major = |&(c, sort): &(Span, usize)| {
-            SORTS[sort] == kinds::PAUSE_MAJOR && c.overlap(pause.span) >= LEAST_COLLECTION
-        };
-        let helped = pause.helped >= LEAST_COLLECTION.as_nanos() as f64 && collections.iter().any(is_major);
-        if !collected.is_zero() && !helped && (starved(pause.span) || waited && full(pause.span)) {
+        let alone = !collected.is_zero() && !pause.is_helped(collections);
+        if alone && (starved(pause.span) || waited && full(pause.span)) {
             collected = Duration::ZERO;
         }
         pause.queued = pause.queued_beside(collected);

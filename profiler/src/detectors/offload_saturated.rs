@@ -112,7 +112,7 @@ fn pool<'a>(timeline: &'a Timeline, queued: &'a Series, at: RunTime, grid: Grid)
     Some(Pool { name: subject, capacity, full, queued, threads, busy, wait, run })
 }
 
-/// The ticks of `span` in which tasks wait while (nearly) all threads are busy.
+/// The ticks of `span` in which tasks wait while (nearly) all threads are busy, told or between two that are told.
 fn full_ticks(
     queued: &Series,
     threads: &Series,
@@ -128,8 +128,8 @@ fn full_ticks(
     let mut ticks: Vec<RunTime> = told.iter().filter(is_full).map(|p| p.0).collect();
     if !grid.seldom() {
         let both = told.windows(2).filter(|w| w.iter().all(|p| is_full(&p)));
-        let untold = both.map(|w| (w[0].0, w[1].0)).filter(|(a, b)| b.since(*a) <= UNTOLD);
-        ticks.extend(untold.flat_map(|(a, b)| between(a, b)).collect::<Vec<_>>());
+        let apart = both.filter(|w| w[1].0.since(w[0].0) <= UNTOLD);
+        ticks.extend(apart.flat_map(|w| between(w[0].0, w[1].0)));
         ticks.sort_unstable();
     }
     ticks
