@@ -1,32 +1,35 @@
 //! Serving a router on a listener: connections with time limits, and their orderly end.
 //!
 //! Shop, services and control endpoint share it. Owns the connections (one task each, in a [`JoinSet`]); routes
-//! belong to whoever made the router, and what is no request to [`heads`].
+//! belong to whoever made the router, what is no request to [`heads`], and the time that a client may take to [`turns`].
 
 mod heads;
+mod turns;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use heads::Reasoned;
+use heads::{Broken, Reasoned};
+use turns::{Answered, Turns, UnderWay};
 
-/// A connection that sends no whole head for so long is closed. hyper counts idle time between requests
+/// A connection that sends no whole head for so long is closed. Idle time between requests counts,
 /// too, so it must exceed every think time that is worth keeping a connection for.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// The longest head, its request line included, bytes; hyper alone would take six times as much of every connection.
@@ -79,10 +82,43 @@ impl Entrance for TcpListener {
 /// What is done to every answer on its way out.
 pub type Finish = fn(&mut Response);
 
+/// Answers a request without looking at its path.
+pub type Direct = Box<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response> + Send>> + Send + Sync>;
+
+/// Which request is answered by whom.
+pub struct Routing {
+    router: TowerToHyperService<Router>,
+    /// `GET` of paths without parameters, past the router: what that makes of every request (a service, a future, the parameters of its
+    /// path) is most of what a plain one costs beyond hyper's own part.
+    direct: HashMap<&'static str, Direct>,
+}
+
+impl Routing {
+    /// By `router`, which must answer in the same way what is asked of `direct`.
+    pub fn new(router: Router, direct: HashMap<&'static str, Direct>) -> Self {
+        Self { router: TowerToHyperService::new(router), direct }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response, Infallible> {
+        let direct =
+            if *request.method() == Method::GET { self.direct.get(request.uri().path()) } else { None };
+        match direct {
+            Some(answer) => Ok(answer(request).await),
+            None => self.router.call(request).await,
+        }
+    }
+}
+
+impl From<Router> for Routing {
+    fn from(router: Router) -> Self {
+        Self::new(router, HashMap::new())
+    }
+}
+
 /// What all connections of a server share. Answers are finished here and not in layers of the router: each of those
 /// takes a box for the service and one for the future of every request, and they came to a tenth of a plain one.
 struct Server {
-    router: TowerToHyperService<Router>,
+    routing: Routing,
     finish: Finish,
     stage: watch::Receiver<Stage>,
 }
@@ -92,13 +128,12 @@ struct Server {
 /// [`Stage::Ending`], and closes what is left. Dropping the future closes everything at once.
 pub async fn serve(
     mut entrance: impl Entrance,
-    router: Router,
+    routing: impl Into<Routing>,
     finish: Finish,
     stage: watch::Receiver<Stage>,
     grace: Duration,
 ) {
-    let router = TowerToHyperService::new(router);
-    let server = Arc::new(Server { router, finish, stage: stage.clone() });
+    let server = Arc::new(Server { routing: routing.into(), finish, stage: stage.clone() });
     let mut connections = JoinSet::new();
     let mut leave = stage.clone();
     loop {
@@ -141,15 +176,19 @@ pub async fn told(flag: &mut watch::Receiver<bool>, wanted: bool) {
 }
 
 impl Server {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        under_way: UnderWay,
+    ) -> Result<Response<Answered>, Infallible> {
         // An empty one takes no box.
         let body = |sent: Incoming| if sent.is_end_stream() { Body::empty() } else { Body::new(sent) };
-        let mut response = self.router.call(request.map(body)).await?;
+        let mut response = self.routing.answer(request.map(body)).await?;
         (self.finish)(&mut response);
         if *self.stage.borrow() != Stage::Open && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        Ok(response.map(|body| Answered::new(body, under_way)))
     }
 }
 
@@ -157,32 +196,33 @@ impl Server {
 async fn connection(stream: TcpStream, server: Arc<Server>, patience: Duration) {
     // Small answers must not wait for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let (mut stage, finish) = (server.stage.clone(), server.finish);
-    let service = service_fn(move |request| server.clone().answer(request));
+    let (mut stage, finish, turns) = (server.stage.clone(), server.finish, Turns::default());
+    let asked = turns.clone();
+    let service = service_fn(move |request| server.clone().answer(request, asked.begin()));
     let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience)
         .max_header_size(MAX_HEAD)
         .serve_connection(TokioIo::new(Reasoned::new(stream, finish)), service)
         .with_upgrades();
-    let ended = tokio::select! {
-        // An order of its own would be drawn at each turn.
-        biased;
-        ended = &mut connection => Some(ended),
-        () = reached(&mut stage, Stage::Emptying) => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+    let mut late = pin!(turns.run_out(patience));
+    let mut emptying = pin!(reached(&mut stage, Stage::Emptying));
+    let mut empties = false;
+    let ended = loop {
+        tokio::select! {
+            // An order of its own would be drawn at each turn.
+            biased;
+            ended = &mut connection => break ended.map_err(Broken::Failed),
+            () = &mut late => break Err(Broken::Late),
+            () = &mut emptying, if !empties => {
+                Pin::new(&mut connection).graceful_shutdown();
+                empties = true;
+            }
         }
     };
-    // Errors here are the client's: resets, time-outs, bad heads (hyper has answered those with 400, long ones with 431).
-    if let Err(error) = ended
+    // Errors here are the client's: resets, patience at its end, bad heads (hyper has answered those with 400, long ones with 431).
+    if let Err(broken) = ended
         && let Some(left) = connection.into_parts()
     {
-        left.io.into_inner().explain(&error, &left.read_buf);
+        left.io.into_inner().explain(&broken, &left.read_buf);
     }
 }
 
@@ -208,8 +248,8 @@ mod tests {
             stream.readable().await.unwrap();
         }
         let (_open, stage) = watch::channel(Stage::Open);
-        let router = TowerToHyperService::new(Router::new().route("/", get(|| async { "here" })));
-        connection(stream, Arc::new(Server { router, finish: |_| {}, stage }), Duration::ZERO).await;
+        let routing = Router::new().route("/", get(|| async { "here" })).into();
+        connection(stream, Arc::new(Server { routing, finish: |_| {}, stage }), Duration::ZERO).await;
         let mut heard = String::new();
         client.read_to_string(&mut heard).await.unwrap();
         heard

@@ -26,6 +26,14 @@ const FIELDS: [&str; 3] = ["connection: close", "content-length: 0", "date: "];
 /// How it goes on where the head is longer, or has more fields, than is taken.
 const TOO_LARGE: &str = "31 ";
 
+/// Why a connection has come to no good end.
+pub enum Broken {
+    /// No head has come in time.
+    Late,
+    /// hyper has given up.
+    Failed(hyper::Error),
+}
+
 /// A client's stream. Each write of hyper's that is such an answer and nothing else is put in full.
 pub struct Reasoned {
     stream: TcpStream,
@@ -42,10 +50,10 @@ impl Reasoned {
         Self { stream, finish, instead: Vec::new(), waits: false }
     }
 
-    /// Says why the connection ended with `error`, if hyper has not; `rest` is what it has read and served to nobody. Whoever has
+    /// Says why the connection is `broken`, if hyper has not; `rest` is what it has read and served to nobody. Whoever has
     /// not taken the answer before, has no room for this one or has sent nothing of a head is hung up on without it.
-    pub fn explain(&self, error: &hyper::Error, rest: &[u8]) {
-        let Some((status, why)) = unanswered(error, rest).filter(|_| !self.waits) else { return };
+    pub fn explain(&self, broken: &Broken, rest: &[u8]) {
+        let Some((status, why)) = unanswered(broken, rest).filter(|_| !self.waits) else { return };
         let now = UNIX_EPOCH + Duration::from_millis(unix_ms());
         let fields = FIELDS.join("\r\n") + &httpdate::fmt_http_date(now);
         let _ = self.stream.try_write(&reasoned(status, &fields, why, self.finish));
@@ -72,18 +80,21 @@ impl Reasoned {
     }
 }
 
-/// What hyper hangs up over, and has told nobody.
-fn unanswered(error: &hyper::Error, rest: &[u8]) -> Option<(StatusCode, &'static str)> {
+/// What is hung up over, and was told to nobody.
+fn unanswered(broken: &Broken, rest: &[u8]) -> Option<(StatusCode, &'static str)> {
     // Empty lines before a head are none of it, and between two heads a client may leave or be late.
     let begun = rest.iter().any(|byte| !b"\r\n".contains(byte));
-    if error.is_parse_version_h2() {
-        Some((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"))
-    } else if begun && error.is_timeout() {
-        Some((StatusCode::REQUEST_TIMEOUT, "the head of the request does not come in time"))
-    } else if begun && error.is_incomplete_message() {
-        Some((StatusCode::BAD_REQUEST, "the head of the request breaks off"))
-    } else {
-        None
+    match broken {
+        Broken::Failed(error) if error.is_parse_version_h2() => {
+            Some((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1"))
+        }
+        Broken::Failed(error) if begun && error.is_incomplete_message() => {
+            Some((StatusCode::BAD_REQUEST, "the head of the request breaks off"))
+        }
+        Broken::Late if begun => {
+            Some((StatusCode::REQUEST_TIMEOUT, "the head of the request does not come in time"))
+        }
+        _ => None,
     }
 }
 

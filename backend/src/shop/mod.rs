@@ -38,7 +38,6 @@ mod websocket;
 use std::sync::Arc;
 
 use agent::{Agent, Gauge};
-use axum::Router;
 use timeline::Unit;
 use timeline::lane::names;
 use tokio::sync::watch;
@@ -48,7 +47,7 @@ use crate::faults::Faults;
 use crate::faults::churn::Canvases;
 use crate::faults::fd_exhausted::Spools;
 use crate::faults::regex_backtracking::Words;
-use crate::http::Stage;
+use crate::http::{Routing, Stage};
 use crate::settings::ShopSettings;
 use crate::store::{Database, PRODUCTS};
 use crate::wire::WorkerSettings;
@@ -170,8 +169,8 @@ impl Shop {
 }
 
 /// The routes. Each says of itself, under its template, how often and how long it works.
-pub fn router(shop: Arc<Shop>) -> Router {
-    Routes::new(&shop.agent)
+pub fn routes(shop: Arc<Shop>) -> Routing {
+    Routes::new(shop)
         .get("/", health::hello)
         .get("/healthz", health::alive)
         .get("/readyz", health::ready)
@@ -195,5 +194,5 @@ pub fn router(shop: Arc<Shop>) -> Router {
         .stream("/import", import::import)
         .post("/import/supplier", supplier_file::import)
         .get("/ws", websocket::open)
-        .over(shop)
+        .all()
 }

@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::crew::Crew;
 use super::inflicted::Inflicted;
-use super::proxy;
+use super::proxy::Proxy;
 use super::truths::{Page, Truths};
 use crate::http::bears;
 use crate::remedies::{self, Held};
@@ -58,6 +58,7 @@ pub struct Controls {
     crew: Arc<Crew>,
     truths: Arc<Truths>,
     token: Arc<str>,
+    proxy: Proxy,
     shutdown: mpsc::Sender<()>,
     /// The faults that workers cannot switch themselves.
     pub inflicted: Arc<Inflicted>,
@@ -69,7 +70,8 @@ impl Controls {
     /// Over `crew`; `shutdown` hears when the backend is to end.
     pub fn new(crew: Arc<Crew>, truths: Arc<Truths>, token: String, shutdown: mpsc::Sender<()>) -> Self {
         let inflicted = Arc::new(Inflicted::new(crew.clone(), truths.clone()));
-        Self { crew, truths, token: token.into(), shutdown, inflicted, reloading: Arc::default() }
+        let (token, proxy) = (token.into(), Proxy::new());
+        Self { crew, truths, token, proxy, shutdown, inflicted, reloading: Arc::default() }
     }
 }
 
@@ -186,7 +188,8 @@ async fn relay(
     let away = |why: &dyn std::fmt::Display| Refusal::new(StatusCode::BAD_GATEWAY, format!("{name}: {why}"));
     let probe = probe.ok_or_else(|| away(&"it is being started"))?;
     let patience = if what == "profile" { PROFILE_PATIENCE } else { PROBE_PATIENCE };
-    let relayed = proxy::ask(probe, path, &controls.token, patience).await.map_err(|e| match e.kind() {
+    let asked = controls.proxy.ask(probe, path, &controls.token, patience).await;
+    let relayed = asked.map_err(|e| match e.kind() {
         std::io::ErrorKind::TimedOut => {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("{name} does not answer"))
         }
@@ -215,7 +218,8 @@ async fn hold(State(controls): State<Controls>, Said(remedy): Said<Remedy>) -> R
 }
 
 async fn services(State(controls): State<Controls>) -> Result<Response, Refusal> {
-    let asked = proxy::ask(controls.crew.services(), "/counts", &controls.token, PROBE_PATIENCE).await;
+    let services = controls.crew.services();
+    let asked = controls.proxy.ask(services, "/counts", &controls.token, PROBE_PATIENCE).await;
     let relayed = asked.map_err(|e| Refusal::new(StatusCode::BAD_GATEWAY, format!("the services: {e}")))?;
     Ok((relayed.status, relayed.kind.map(|k| [k]), relayed.body).into_response())
 }

@@ -104,7 +104,7 @@ async fn live(
             let shop =
                 open_shop(&agent, settings, faults.clone(), neighbours, stage.clone(), &mut tasks).await?;
             let door = Door::new(listeners, shop.clone()).map_err(refused)?;
-            server.spawn(http::serve(door, shop::router(shop.clone()), shop::secure, stage, GRACE));
+            server.spawn(http::serve(door, shop::routes(shop.clone()), shop::secure, stage, GRACE));
             Some(shop)
         }
         Role::Services => {

@@ -7,8 +7,10 @@
 //! day at that rate. Where connections are told seldom (a page that is read each 15 s), only instants just after a reading count, and the windows end
 //! at the last one: what is not known is not zero. Where the process counts no connections, what the clients open is not its leak, all of it; and a pool
 //! of who is no process may be its own by another name. At the limit: nine tenths and more are taken in two samples in a row, and not by a ramp of connections alone that the
-//! plan asks for. **Confirmed** at the limit when clients get errors meanwhile, or when two windows agree in their slope.
+//! plan asks for; or they were when it could last be asked, having risen until then, and it has fallen silent since (it takes no connection of whoever
+//! asks, either), while clients are served and get errors. **Confirmed** at the limit when clients get errors meanwhile, or when two windows agree in their slope.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use timeline::clock::RunTime;
@@ -16,6 +18,7 @@ use timeline::finding::Evidence;
 use timeline::lane::names;
 use timeline::{FindingKind, Series, Severity, Span, Status, Timeline, Unit};
 
+use super::long_pause::{self, GONE};
 use super::queueing::MOST_NAMED;
 use super::{Answer, Claim, ONSET, cannot_tell, evidence, lasting, plural};
 use crate::stats::{Trend, trend};
@@ -75,8 +78,11 @@ pub fn look(timeline: &Timeline, at: RunTime) -> Answer {
         return Answer::over();
     }
     let clusters = window::clusters(timeline, names::PROCESS_DESCRIPTORS);
+    let silences = LazyCell::new(|| long_pause::silences(timeline, at));
+    let silence = |w: &str| silences.iter().find(|s| s.0 == w).map(|s| s.1);
+    let read = |w: &&str| Seen::read(timeline, at, w).or_else(|| Seen::unasked(timeline, at, w, &silence));
     let claims = clusters.iter().filter_map(|(stem, workers)| {
-        let seen = workers.iter().filter_map(|w| Seen::read(timeline, at, w));
+        let seen = workers.iter().filter_map(read);
         let worst = seen.max_by(|a, b| a.taken().total_cmp(&b.taken()))?;
         let others = workers.iter().filter(|w| **w != worst.instance);
         let others: Vec<Other<'_>> =
@@ -133,6 +139,8 @@ struct Seen {
     connections: Option<f64>,
     errors: f64,
     onset: RunTime,
+    /// In which it could not be asked.
+    silent: Option<Span>,
 }
 
 impl Seen {
@@ -164,6 +172,36 @@ impl Seen {
             windows,
             connections,
             errors: errors(timeline, window::last(at, WINDOWS_S[0])),
+            silent: None,
+        })
+    }
+
+    /// One that was near its limit when it could last be asked.
+    fn unasked(
+        timeline: &Timeline,
+        at: RunTime,
+        instance: &str,
+        silence: &dyn Fn(&str) -> Option<Span>,
+    ) -> Option<Self> {
+        near(timeline, instance, at, GONE)?;
+        let silent = silence(instance)?;
+        let (open, limit) = long_pause::unasked(timeline, instance, silent)?;
+        let errors = errors(timeline, silent);
+        let onset = onset(timeline, at, instance, settled(timeline, at));
+        let rose = Span::new(onset.min(silent.start), silent.start);
+        let points = beside(timeline, instance, rose);
+        let (first, last) = (points.first()?, points.last()?);
+        let rising = trend(&points)?.rising >= RISING && last.1 - first.1 >= LEAST_GAIN;
+        (rising && errors >= 1.0 && !pools_grow(timeline, instance, rose)).then(|| Self {
+            instance: instance.to_owned(),
+            open,
+            limit,
+            growth: None,
+            windows: 0,
+            connections: window::connections(timeline, instance, silent.start, CARRY),
+            errors,
+            onset,
+            silent: Some(silent),
         })
     }
 
@@ -180,7 +218,7 @@ impl Seen {
     }
 
     fn claim(&self, timeline: &Timeline, at: RunTime, stem: &str, others: &[Other<'_>]) -> Claim {
-        let urgent = self.met() || self.left_s().is_some_and(|s| s <= CRITICAL_S);
+        let urgent = self.met() || self.silent.is_some() || self.left_s().is_some_and(|s| s <= CRITICAL_S);
         let confirmed = (self.met() && self.errors >= 1.0) || self.windows >= 2;
         Claim {
             kind: FindingKind::FdExhausted,
@@ -205,6 +243,14 @@ impl Seen {
 
     fn sentence(&self) -> String {
         let of = format!("{:.0} of {:.0} descriptors", self.open, self.limit);
+        if let Some(silent) = self.silent {
+            return format!(
+                "{} cannot be asked any more, as if no descriptor were left: {of} were open {} ago, after growth since {ONSET}; {} at the clients since",
+                self.instance,
+                lasting(window::seconds(silent)),
+                plural(self.errors, "error")
+            );
+        }
         match (&self.growth, self.met()) {
             (_, true) => format!(
                 "{} has no descriptors left: {of} are open, after growth since {ONSET}{}",
@@ -226,7 +272,7 @@ impl Seen {
     }
 
     fn supporting(&self, at: RunTime, others: &[Other<'_>]) -> Vec<Evidence> {
-        let near = window::last(at, WINDOWS_S[0]);
+        let near = self.silent.unwrap_or(window::last(at, WINDOWS_S[0]));
         let mut list = Vec::new();
         if let Some((span, t, gain)) = &self.growth {
             let text = format!(
@@ -247,7 +293,11 @@ impl Seen {
             list.push(evidence(text, names::SERVER_CONNECTIONS, near, n, Unit::Count));
         }
         if self.errors >= 1.0 {
-            let text = format!("{} at the clients in the last 5 s", plural(self.errors, "error"));
+            let text = format!(
+                "{} at the clients in the last {:.0} s",
+                plural(self.errors, "error"),
+                window::seconds(near)
+            );
             list.push(evidence(text, names::ERRORS, near, self.errors, Unit::Count));
         }
         list

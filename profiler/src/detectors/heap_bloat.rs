@@ -4,7 +4,7 @@
 //! is a collector, which lets garbage lie, what it left: `heap.live`; without it nothing can be said), `heap.NAME.*`,
 //! `server.in-flight`, `pool.NAME.waiters`, `server.websockets`, `server.handler`, events `pause.{stop-the-world,major}`. **Needs** `heap.used`. **Statistic.** In one process, within 10 s: a *rise* of 32 MiB
 //! within 2 s over what lives there usually (the lowest tenth of 30 s), at settled load, with so few requests in flight that each stands for
-//! 4 MiB (where it is four times that size those are left out that waited for a connection already before it rose); and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
+//! 4 MiB (where it is twice that size those are left out that waited for a connection already before it rose); and what tells it from a cache that is filled or a module that is loaded once: a *drop* by half as much within half a second, or a route
 //! whose requests last long enough to hold it, or four times that size. What a collection left shows all that came since the one before: the size
 //! alone counts only where that one was within 2 s, too. A leak rises for longer, generations that the target manages itself are subtracted,
 //! and what a collection or compaction takes is theirs: where they come again and again, a rise counts by what it gains between two of them.
@@ -40,6 +40,10 @@ const DROP_WITHIN: Duration = Duration::from_millis(500);
 const LARGE: f64 = 128.0 * 1024.0 * 1024.0;
 /// ... and more than what many WebSockets take that are opened at once, bytes for each that is open.
 const EACH_SOCKET: f64 = 64.0 * 1024.0;
+/// So much is not what those have become heavier by who wait for a connection: others, perhaps, than a moment ago.
+const BY_WAITING: f64 = 2.0 * RISE;
+/// Share of a rise at which it has begun.
+const BEGUN: f64 = 0.125;
 /// Samples so high above the usual wanted: half a second.
 const HIGH_SAMPLES: usize = 5;
 /// Least bytes for each request in flight.
@@ -146,7 +150,10 @@ impl<'a> Hump<'a> {
         drops.dedup_by(|next, open| next.since(*open) <= DROP_WITHIN);
         let in_flight = usual_while(timeline, names::SERVER_IN_FLIGHT, instance, &high);
         // Where as many wait as are in flight, others than requests are among them.
-        let waited = waited_throughout(timeline, instance, &high);
+        let begun = |p: &&(RunTime, f64)| Some(&p.0) < high.first() && p.1 - usual <= BEGUN * RISE;
+        // What a collection left may have come at any time since the one before it.
+        let rose = points.iter().rfind(begun).filter(|_| collected.is_none()).map(|p| p.0);
+        let waited = waited_throughout(timeline, instance, rose, &high);
         let waited = if in_flight.is_some_and(|all| waited < all) { waited } else { 0.0 };
         Some(Self {
             instance,
@@ -169,10 +176,11 @@ impl<'a> Hump<'a> {
 
     /// Is it few requests that hold it, and do they hold it?
     fn held_by_few(&self) -> bool {
-        let large = self.rise() >= LARGE.max(EACH_SOCKET * self.websockets.unwrap_or(0.0));
+        let beyond = |bytes: f64| self.rise() >= bytes.max(EACH_SOCKET * self.websockets.unwrap_or(0.0));
+        let large = beyond(LARGE);
         let enough_for = |n: f64| self.rise() >= EACH * n.max(1.0);
-        // Those who wait may be others each second, and each may hold a little more than those before it: not so much.
-        let few = self.in_flight.is_none_or(|n| enough_for(n) || large && enough_for(n - self.waited));
+        let few =
+            self.in_flight.is_none_or(|n| enough_for(n) || beyond(BY_WAITING) && enough_for(n - self.waited));
         few && (!self.drops.is_empty() || self.long.is_some() || (large && self.sudden))
     }
 
@@ -246,10 +254,12 @@ fn excused(timeline: &Timeline, instance: &str, span: Span) -> Vec<Span> {
         .collect()
 }
 
-/// As many as waited for a connection of the process at any time from before memory rose until it was last high.
-fn waited_throughout(timeline: &Timeline, instance: &str, high: &[RunTime]) -> f64 {
+/// As many as waited for a connection of the process at any time from when memory `rose` (or the longest that it may have taken) until it was
+/// last high.
+fn waited_throughout(timeline: &Timeline, instance: &str, rose: Option<RunTime>, high: &[RunTime]) -> f64 {
     let (Some(&first), Some(&last)) = (high.first(), high.last()) else { return 0.0 };
-    let span = Span::new(first.back(RISE_WITHIN), last);
+    let longest = first.back(RISE_WITHIN);
+    let span = Span::new(rose.map_or(longest, |rose| rose.max(longest)), last);
     let pools = timeline.members(names::POOL);
     let least = pools.iter().filter_map(|pool| {
         let lane = names::of(names::POOL, pool, "waiters");

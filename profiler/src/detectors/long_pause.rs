@@ -101,7 +101,7 @@ const FRESH: Duration = Duration::from_millis(350);
 /// Descriptors are told twice a second: the last word on them came so long before the silence at most.
 const ASKED_CARRY: Duration = Duration::from_secs(2);
 /// Silence beyond this is a lost process or source, not a pause.
-const GONE: Duration = Duration::from_secs(10);
+pub(super) const GONE: Duration = Duration::from_secs(10);
 /// Share of the last 10 s spent in pauses that is critical (JDK Mission Control's limit is 10%, too).
 const CRITICAL_SHARE: f64 = 0.10;
 const SHARE_WINDOW_S: f64 = 10.0;
@@ -559,7 +559,7 @@ fn voices(timeline: &Timeline) -> Voices<'_> {
 }
 
 /// Processes of the target that are silent now while others speak, and since when. Who has gone is nobody's other.
-fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
+pub(super) fn silences(timeline: &Timeline, at: RunTime) -> Vec<(&str, Span)> {
     let mut voices = voices(timeline);
     voices.target.retain(|_, newest| at.since(*newest) < GONE);
     if window::after_plan(timeline.plan(), at) {
@@ -602,7 +602,7 @@ fn left(timeline: &Timeline, instance: &str, since: Span) -> bool {
 
 /// Open descriptors and limit of a process that may only lack one for whoever asks how it is, as it was when it fell silent, while clients
 /// are served.
-fn unasked(timeline: &Timeline, instance: &str, silent: Span) -> Option<(f64, f64)> {
+pub(super) fn unasked(timeline: &Timeline, instance: &str, silent: Span) -> Option<(f64, f64)> {
     let served = window::counted(timeline, names::COMPLETED, silent).is_some_and(|n| n > 0.0);
     let carry = silent.length() + ASKED_CARRY;
     fd_exhausted::near(timeline, instance, silent.end, carry).filter(|_| served)

@@ -267,30 +267,35 @@ fn memory_of_many_requests_at_once_is_no_bloat() {
 
 #[test]
 fn requests_that_wait_for_a_connection_meanwhile_do_not_hide_who_holds_a_whole_file() {
-    let found = |waiting: bool| {
+    // Bytes, and how long before they came the others began to wait, ms.
+    let found = |bytes: f64, waiting: u64| {
         let mut w = run(4, 28, |tick, process, t, _| {
             if t >= 12_000 {
                 tick.in_flight = 120.0;
-                if process == 0 && t >= 16_000 {
-                    tick.used += 200e6 * ((t - 16_000) as f64 / 600.0).min(1.0);
-                    tick.resident += 200e6 * ((t - 16_000) as f64 / 600.0).min(1.0);
+                if process == 0 && (16_000..20_000).contains(&t) {
+                    tick.used += bytes * ((t - 16_000) as f64 / 600.0).min(1.0);
+                    tick.resident += bytes * ((t - 16_000) as f64 / 600.0).min(1.0);
                 }
             }
         });
         let lane = w.lane(LaneSpec::level("pool.db.waiters", "shop-0", Unit::Count));
         for t in (1..28_000).step_by(100) {
-            w.sample(lane, ms(t), if waiting && t >= 12_000 { 118.0 } else { 0.0 });
+            w.sample(lane, ms(t), if t + waiting >= 16_000 { 118.0 } else { 0.0 });
         }
         w.diagnose()
     };
-    let d = found(true);
+    let d = found(200e6, 4_000);
     let f = find(&d, FindingKind::HeapBloat);
     assert!(likely(f) && took(f, 16.0) <= 3.0, "{f:#?}");
     assert!(
         f.claim.contains("with 120 requests in flight, of which 118 wait for a connection, as before"),
         "{f:#?}"
     );
-    assert!(!kinds_of(&found(false)).contains(&FindingKind::HeapBloat), "120 requests are many");
+    let said = |bytes, waiting| kinds_of(&found(bytes, waiting)).contains(&FindingKind::HeapBloat);
+    assert!(said(90e6, 500), "they waited already when it began to rise");
+    for (bytes, waiting) in [(200e6, 0), (90e6, 0), (60e6, 4_000)] {
+        assert!(!said(bytes, waiting), "120 requests are many: {bytes} {waiting}");
+    }
 }
 
 #[test]

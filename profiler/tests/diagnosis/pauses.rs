@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dynamometer_profiler as profiler;
 
 use super::detectors::frozen;
-use crate::world::{self, Setup, World, build, find, kinds_of, ms, took};
+use crate::world::{self, Setup, World, build, find, kinds_of, likely, ms, took};
 use timeline::event::kinds;
 use timeline::lane::names;
 use timeline::{Entry, FindingKind, LaneId, LaneSpec, RunTime, Severity, Unit};
@@ -159,12 +159,20 @@ fn what_a_pause_holds_up_is_what_that_process_is_asked() {
 
 /// What is told of shop-0, which says nothing from second 12 on for three, with so many of 256 descriptors open.
 fn silent_with(descriptors: f64) -> profiler::Diagnosis {
+    silent_after(|_| descriptors, 0.0)
+}
+
+/// The same with descriptors by second, and so many errors a second at the clients while it is silent.
+fn silent_after(descriptors: impl Fn(f64) -> f64, errors: f64) -> profiler::Diagnosis {
     let mut w = build(&Setup { seconds: 20, ..Setup::default() });
-    for (name, value) in [(names::PROCESS_DESCRIPTORS, descriptors), (names::PROCESS_DESCRIPTOR_LIMIT, 256.0)]
-    {
+    let mut level = |name: &str, value: &dyn Fn(f64) -> f64| {
         let lane = w.lane(LaneSpec::level(name, "shop-0", Unit::Count));
-        (1..40).for_each(|i| w.sample(lane, ms(i * 500), value));
-    }
+        (1..40).for_each(|i| w.sample(lane, ms(i * 500), value(i as f64 / 2.0)));
+    };
+    level(names::PROCESS_DESCRIPTORS, &descriptors);
+    level(names::PROCESS_DESCRIPTOR_LIMIT, &|_| 256.0);
+    let lane = w.lane(LaneSpec::rate(names::ERRORS, "gen-0", Unit::PerSecond).about("status"));
+    (1..200).for_each(|i| w.sample(lane, ms(i * 100), if i > 120 { errors } else { 0.0 }));
     let script =
         without_the_silent(&w, |instance, at| instance == "shop-0" && (ms(12_000)..ms(15_000)).contains(&at));
     world::replay(&script)
@@ -180,6 +188,27 @@ fn who_has_no_descriptor_left_cannot_be_asked_and_need_not_stand_still() {
     let stopped = told(100.0);
     assert_eq!(stopped.severity, Severity::Critical, "{stopped:#?}");
     assert!(stopped.claim.starts_with("shop-0 stands still since 00:1"), "{}", stopped.claim);
+}
+
+#[test]
+fn who_was_about_to_have_no_descriptor_left_and_cannot_be_asked_any_more_has_none() {
+    // Four samples on its way, of which one is near the limit; it is another process afterwards.
+    let rising = |s: f64| if s < 15.2 { (100.0 + 90.0 * (s - 10.0).max(0.0)).min(235.0) } else { 100.0 };
+    let d = silent_after(rising, 20.0);
+    let f = find(&d, FindingKind::FdExhausted);
+    assert!(likely(f));
+    assert_eq!((f.severity, f.subject.as_str()), (Severity::Critical, "shop-0"));
+    assert!(f.found_at <= ms(14_000) && (ms(9_000)..ms(10_600)).contains(&f.onset), "{f:#?}");
+    assert!(
+        f.claim.starts_with("shop-0 cannot be asked any more, as if no descriptor were left: 2"),
+        "{f:#?}"
+    );
+    let pause = find(&d, FindingKind::LongPause);
+    assert_eq!(pause.caused_by.as_deref(), Some(f.id.as_str()), "{pause:#?}");
+    // Nobody was refused, or it was there all the time.
+    for other in [silent_after(rising, 0.0), silent_after(|_| 250.0, 20.0)] {
+        assert!(!kinds_of(&other).contains(&FindingKind::FdExhausted), "{:#?}", other.findings());
+    }
 }
 
 #[test]
