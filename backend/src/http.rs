@@ -88,8 +88,7 @@ pub type Direct = Box<dyn Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Respo
 /// Which request is answered by whom.
 pub struct Routing {
     router: TowerToHyperService<Router>,
-    /// `GET` of paths without parameters, past the router: what that makes of every request (a service, a future, the parameters of its
-    /// path) is most of what a plain one costs beyond hyper's own part.
+    /// `GET` of paths without parameters, past the router, which makes a service, a future and parameters of a path for every request.
     direct: HashMap<&'static str, Direct>,
 }
 

@@ -1,7 +1,7 @@
 //! Whose turn it is on a connection, and for how long the client has let it pass.
 //!
 //! Owns the count of requests of one connection, and the limit of the time within which a head must come. hyper has such a limit, but
-//! makes a timer for every request and takes it down again, which is more than all else that is done here for a plain one.
+//! makes a timer for every request and takes it down again; here one serves a connection.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ mod throttling;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -355,10 +355,22 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What the process or thread of this folder of `/proc` (a process's main thread) has had of the CPU so far, ns; zero where the kernel has the file
-/// and does not count.
-pub(super) fn cpu_ns(task: impl AsRef<Path>) -> Option<u64> {
-    text(task.as_ref().join("schedstat"))?.split_ascii_whitespace().next()?.parse().ok()
+/// What a thread (by the id of a process: its main one) has had of the CPU so far, ns; zero where the kernel has the file and does not count.
+pub(super) fn cpu_ns(thread: u32) -> Option<u64> {
+    text(of_thread(thread, "schedstat"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The threads of a process; none of one that is gone.
+fn threads_of(pid: u32) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// One of the kernel's files on a thread: below `/proc` itself, where threads are not listed and are found all the same. What was read below
+/// `/proc/PID/task` may keep whoever reaps the process busy for seconds, since its threads take it down meanwhile (Linux 6.18, all on one core:
+/// `wait4` in `shrink_dcache_parent`).
+fn of_thread(thread: u32, file: &str) -> PathBuf {
+    format!("/proc/{thread}/{file}").into()
 }
 
 /// Open descriptors. Since Linux 6.2 the directory's size is their number; before, they are counted.

@@ -214,13 +214,8 @@ fn sampler(thread: u32) -> io::Result<Sampler> {
 
 /// The threads of `pid` that have had most CPU so far.
 fn busiest(pid: u32) -> Vec<u32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let mut threads: Vec<(u64, u32)> = entries
-        .filter_map(|entry| {
-            let thread = entry.file_name().to_str()?.parse().ok()?;
-            Some((super::cpu_ns(entry.path())?, thread))
-        })
-        .collect();
+    let had = |thread| Some((super::cpu_ns(thread)?, thread));
+    let mut threads: Vec<(u64, u32)> = super::threads_of(pid).filter_map(had).collect();
     threads.sort_unstable_by(|a, b| b.cmp(a));
     threads.into_iter().take(MAX_THREADS).map(|(_, thread)| thread).collect()
 }

@@ -1,16 +1,15 @@
 //! Context switches: how often the threads of a process gave up their core to wait, and how often it was taken from them.
 //!
-//! Owns the lanes of both. The kernel counts them for each thread (`/proc/PID/task/TID/status`) and for no process as a whole: `/proc/PID/status`
+//! Owns the lanes of both. The kernel counts them for each thread (`/proc/TID/status`) and for no process as a whole: `/proc/PID/status`
 //! speaks of the first thread alone. What a thread counts between the last reading and its end is not seen.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::Duration;
 
 use timeline::lane::names;
 use timeline::{LaneId, LaneSpec, MonoNs, Unit};
 
-use super::text;
+use super::{of_thread, text, threads_of};
 use crate::sources::Sink;
 
 /// Most threads that are read; of a process that has more, nothing is told. Each costs us some 20 microseconds.
@@ -96,16 +95,12 @@ fn grown(before: &HashMap<u32, Counts>, now: &HashMap<u32, Counts>) -> Counts {
 
 /// The counts of all threads of `pid`; none if it has none that we may see, or too many.
 fn read(pid: u32) -> Option<HashMap<u32, Counts>> {
-    let threads: Vec<fs::DirEntry> =
-        fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().take(MAX_THREADS + 1).collect();
+    let threads: Vec<u32> = threads_of(pid).take(MAX_THREADS + 1).collect();
     if threads.len() > MAX_THREADS {
         return None;
     }
-    let one = |thread: &fs::DirEntry| {
-        let number = thread.file_name().to_str()?.parse::<u32>().ok()?;
-        Some((number, Counts::parse(&text(thread.path().join("status"))?)?))
-    };
-    let counts: HashMap<u32, Counts> = threads.iter().filter_map(one).collect();
+    let one = |thread: u32| Some((thread, Counts::parse(&text(of_thread(thread, "status"))?)?));
+    let counts: HashMap<u32, Counts> = threads.into_iter().filter_map(one).collect();
     (!counts.is_empty()).then_some(counts)
 }
 

@@ -73,7 +73,7 @@ impl Signs {
 
     /// What a process answered, which is `pid` on this host, if it runs here.
     pub fn see(&mut self, batch: &Batch, pid: Option<u32>) {
-        self.look(batch, MonoNs::now(), || cpu_ns(format!("/proc/{}", pid?)));
+        self.look(batch, MonoNs::now(), || cpu_ns(pid?));
     }
 
     /// The same, `now`; `main_thread` gives the CPU time of the main thread so far, ns.
