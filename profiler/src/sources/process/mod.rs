@@ -366,9 +366,8 @@ fn threads_of(pid: u32) -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// One of the kernel's files on a thread: below `/proc` itself, where threads are not listed and are found all the same. What was read below
-/// `/proc/PID/task` may keep whoever reaps the process busy for seconds, since its threads take it down meanwhile (Linux 6.18, all on one core:
-/// `wait4` in `shrink_dcache_parent`).
+/// One of the kernel's files on a thread: below `/proc` itself, where threads are not listed and are found all the same. Whoever reaps a process of
+/// which files below `/proc/PID/task` were read may be busy with that for seconds (Linux 6.18, all on one core: `wait4` in `shrink_dcache_parent`).
 fn of_thread(thread: u32, file: &str) -> PathBuf {
     format!("/proc/{thread}/{file}").into()
 }
