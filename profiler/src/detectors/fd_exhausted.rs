@@ -183,6 +183,7 @@ impl Seen {
         instance: &str,
         silence: &dyn Fn(&str) -> Option<Span>,
     ) -> Option<Self> {
+        // Silences take a look at every lane of the target, and hardly anybody is ever near.
         near(timeline, instance, at, GONE)?;
         let silent = silence(instance)?;
         let (open, limit) = long_pause::unasked(timeline, instance, silent)?;
